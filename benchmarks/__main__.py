@@ -1,0 +1,138 @@
+"""`python -m benchmarks NAME --help`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from benchmarks.report import progress
+from core.errors import PrefRouteError
+from core.routers import ROUTERS
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Figures about routers: progress on stderr, a table on stdout, JSON on request.",
+)
+
+
+@app.callback()
+def _() -> None:
+    """Keep subcommand names even where there is only one."""
+
+
+Folder = Annotated[
+    Path, typer.Option("--data", help="A folder in the format of shared/data/personas (simulated users).")
+]
+Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")]
+Routers = Annotated[str, typer.Option(help="Comma-separated kinds; every kind when left out.")]
+Out = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
+
+
+@app.command("quality")
+def quality_command(
+    data: Folder,
+    users: Annotated[int, typer.Option(min=1, help="The first N users.")] = 200,
+    ratings: Annotated[
+        str, typer.Option(help="The first K pairs of each user, or 'dense': best of N for every query.")
+    ] = "50",
+    seeds: Seeds = 1,
+    routers: Routers = "",
+    losers: Annotated[int, typer.Option(min=1, help="Dense only: pairs made of each best of N.")] = 1,
+    out: Out = None,
+) -> None:
+    """Every router: top-1, utility, log-loss, ECE on unseen queries; fit CPU, prediction time, peak memory."""
+    from benchmarks.quality import quality
+
+    if not quality(data, users, ratings_of(ratings), seeds, losers, listed(routers) or tuple(ROUTERS), out):
+        raise typer.Exit(1)
+
+
+@app.command("coldstart")
+def coldstart_command(
+    data: Folder,
+    users: Annotated[int, typer.Option(min=2, help="The first N users; half of them are new.")] = 200,
+    ratings: Annotated[int, typer.Option(min=1, help="The first K pairs of each user.")] = 50,
+    seeds: Seeds = 1,
+    routers: Routers = "",
+    llms: Annotated[str, typer.Option(help="LLMs to leave out in turn; the two most liked when left out.")] = "",
+    out: Out = None,
+) -> None:
+    """New users after 0/5/10/20/50 ratings, and a new LLM after 0/20/100/500 comparisons, with its recall."""
+    from benchmarks.coldstart import Plan, coldstart
+
+    coldstart(Plan(data, users, ratings, seeds, listed(routers) or tuple(ROUTERS), listed(llms)), out)
+
+
+@app.command("cost")
+def cost_command(
+    data: Annotated[Path, typer.Option("--data", help="The folder that holds the sets.")] = SHARED,
+    sets: Annotated[str, typer.Option(help="Comma-separated.")] = "llmrouter_quality,routellm",
+    cache: Annotated[Path | None, typer.Option(help="A folder to keep text vectors in between runs.")] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="At most so many queries of each set, drawn at random; 0 takes all.")
+    ] = 0,
+    out: Out = None,
+) -> None:
+    """PGR, APGR, CPT, deferral area, QNC, AIQ, V_B, E_p of routers that see only the query, on real scores."""
+    from benchmarks.cost import cost
+
+    cost(data, listed(sets), cache, limit, out)
+
+
+@app.command("controls")
+def controls_command(
+    world: Annotated[Path, typer.Option(help="A folder in the format of personas.")] = SHARED / "personas",
+    data: Annotated[Path, typer.Option("--data", help="The folder that holds the real sets.")] = SHARED,
+    router: Annotated[str, typer.Option(help="The router to put to the test.")] = "",
+    users: Annotated[int, typer.Option(min=2, help="The first N simulated users.")] = 200,
+    ratings: Annotated[int, typer.Option(min=1, help="The first K pairs of each.")] = 50,
+    folds: Annotated[int, typer.Option(min=3, help="Folds by question of the real sets.")] = 5,
+    sets: Annotated[
+        str, typer.Option(help="Comma-separated; 'none' for none.")
+    ] = "mt_bench_human,tulu_human,prd_llm_judges",
+    *,
+    seed: int = 0,
+    out: Out = None,
+) -> None:
+    """User swap, shuffled users, null sets and the positive control, each with its verdict.
+
+    Exit code 1 where one fails.
+    """
+    from benchmarks.controls import Plan, controls
+    from core.encoders import SentenceEncoder
+
+    named = router or ("ladder" if "ladder" in ROUTERS else "gat")
+    real = () if sets == "none" else listed(sets)
+    plan = Plan(named, world, users, ratings, data, real, folds, seed)
+    if not controls(plan, SentenceEncoder(), out):
+        raise typer.Exit(1)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Names between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def ratings_of(text: str) -> int | Literal["dense"]:
+    """A number of ratings, or the word dense."""
+    if text == "dense":
+        return "dense"
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter(f"'{text}' is neither a number of ratings nor 'dense'")
+
+
+def main() -> None:
+    """Run a command; an error that people may read ends it with that one sentence."""
+    try:
+        app()
+    except PrefRouteError as error:
+        progress(f"Error: {error}")
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""PreferenceDataset: the one value that crosses from stored rows to routers. Frozen, indexed, no database behind it."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.domain import LLM, OUTCOMES, Comparison, LLMId, Outcome, Query, QueryId, UserId, content_hash
+from core.errors import InvalidInput
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+SplitBy = Literal["query", "user", "task", "time"]
+
+_LABELS = np.array([outcome.label for outcome in OUTCOMES])
+
+
+@dataclass(frozen=True, eq=False)
+class PreferenceDataset:
+    """N comparisons over U users, Q queries and L LLMs.
+
+    `user`, `query`, `llm_a`, `llm_b` are [N] row numbers into `users`, `queries`, `llms`; `outcome` [N] indexes
+    `OUTCOMES`; `time` [N] is seconds since 1970 UTC, 0 where unknown; `ids` [N] are the store's comparison ids (or
+    0..N-1). Rows are in the order they were rated. Every subset keeps the same users, queries and LLMs, so row numbers
+    stay comparable between parts.
+
+    What is known of the answers shown, if anything: `traits` [R, T] describes R answers, `response_a` and `response_b`
+    [N] are the rows of the two shown, -1 where nothing is known. T = 0 where nobody looked.
+    """
+
+    users: tuple[UserId, ...]
+    queries: tuple[Query, ...]
+    llms: tuple[LLM, ...]
+    user: Ints
+    query: Ints
+    llm_a: Ints
+    llm_b: Ints
+    outcome: NDArray[np.int8]
+    time: Floats
+    ids: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    traits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    response_a: Ints = field(default_factory=lambda: np.zeros(0, np.int32))
+    response_b: Ints = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def __post_init__(self) -> None:
+        n = len(self.user)
+        for name in ("response_a", "response_b"):
+            if not self.traits.size:
+                object.__setattr__(self, name, np.full(n, -1, np.int32))
+                continue
+            rows = getattr(self, name)
+            if len(rows) != n or (n and not (rows.min() >= -1 and rows.max() < len(self.traits))):
+                raise InvalidInput(f"PreferenceDataset: column '{name}' does not fit {n} comparisons.")
+        columns = {
+            "query": len(self.queries),
+            "llm_a": len(self.llms),
+            "llm_b": len(self.llms),
+            "user": len(self.users),
+        }
+        for name, size in columns.items():
+            column = getattr(self, name)
+            if len(column) != n or (n and not (column.min() >= 0 and column.max() < size)):
+                raise InvalidInput(f"PreferenceDataset: column '{name}' does not fit {n} comparisons over {size} rows.")
+        if len(self.outcome) != n or len(self.time) != n or len(self.ids) != n:
+            raise InvalidInput("PreferenceDataset: outcome, time and ids must be as long as the other columns.")
+
+    @classmethod
+    def from_comparisons(
+        cls,
+        comparisons: Sequence[Comparison],
+        queries: Iterable[Query],
+        llms: Iterable[LLM],
+        users: Iterable[UserId] = (),
+    ) -> Self:
+        """Index domain values. Users are those given plus any who rated, sorted; unknown query or LLM raises
+        InvalidInput.
+        """
+        queries, llms = tuple(queries), tuple(llms)
+        names = tuple(sorted({*users, *(c.user_id for c in comparisons)}))
+        user_row = {name: i for i, name in enumerate(names)}
+        query_row = {q.query_id: i for i, q in enumerate(queries)}
+        llm_row = {m.llm_id: i for i, m in enumerate(llms)}
+        try:
+            columns = [
+                (
+                    user_row[c.user_id],
+                    query_row[c.query_id],
+                    llm_row[c.llm_a],
+                    llm_row[c.llm_b],
+                    OUTCOMES.index(c.outcome),
+                )
+                for c in comparisons
+            ]
+        except KeyError as error:
+            raise InvalidInput(f"A comparison names an unknown query or LLM: {error.args[0]}.") from None
+        table = np.array(columns, np.int32).reshape(-1, 5)
+        user, query, llm_a, llm_b, outcome = (np.ascontiguousarray(column) for column in table.T)
+        time = np.array([_seconds(c.rated_at) for c in comparisons], float)
+        ids = np.arange(len(table), dtype=np.int64)
+        return cls(names, queries, llms, user, query, llm_a, llm_b, outcome.astype(np.int8), time, ids)
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    @property
+    def label(self) -> Floats:
+        """[N]: 1 when A won, 0 when B won, 1/2 for a tie or both bad."""
+        return _LABELS[self.outcome]
+
+    @cached_property
+    def user_row(self) -> dict[UserId, int]:
+        """Row number of each user."""
+        return {name: i for i, name in enumerate(self.users)}
+
+    @cached_property
+    def query_row(self) -> dict[QueryId, int]:
+        """Row number of each query."""
+        return {q.query_id: i for i, q in enumerate(self.queries)}
+
+    @cached_property
+    def llm_row(self) -> dict[LLMId, int]:
+        """Row number of each LLM."""
+        return {m.llm_id: i for i, m in enumerate(self.llms)}
+
+    def where(self, mask: Mask | NDArray[np.int64]) -> Self:
+        """The comparisons picked by a mask [N] or by positions, in that order, over the same rows."""
+        names = ("user", "query", "llm_a", "llm_b", "outcome", "time", "ids", "response_a", "response_b")
+        return replace(self, **{name: getattr(self, name)[mask] for name in names})
+
+    def of_user(self, user: UserId) -> Self:
+        """What one user said; empty for a stranger."""
+        return self.where(self.user == self.user_row.get(user, -1))
+
+    def upto(self, moment: datetime) -> Self:
+        """What was known at a moment: ratings given before it (those of unknown time count as earliest)."""
+        return self.where(self.time < _seconds(moment))
+
+    def split(self, by: SplitBy, shares: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0) -> tuple[Self, ...]:
+        """Disjoint parts in the given shares (summing to 1), such that no query (user, task) lies in two of them.
+
+        Queries that begin alike are one conversation judged at several turns: they stay together.
+
+        `time` is chronological within each user: the first 70 % of everyone's ratings, then 10 %, then 20 %. A split by
+        single votes is not offered: it shows personal gains that are not there (docs: science, rules of honesty).
+        """
+        if abs(sum(shares) - 1) > 1e-9 or min(shares) < 0:
+            raise InvalidInput(f"Shares of a split must be positive and sum to 1, not {tuple(shares)}.")
+        position = self._chronological_position() if by == "time" else self._group_position(by, seed)
+        edges = np.cumsum((0.0, *shares))
+        edges[-1] = np.inf
+        return tuple(self.where((lo <= position) & (position < hi)) for lo, hi in pairwise(edges))
+
+    def _group_position(self, by: SplitBy, seed: int) -> Floats:
+        """[N] in [0, 1): where each row's group falls in a seeded shuffle of the groups that have rows."""
+        if by == "user":
+            group = self.user
+        else:
+            names = [q.turns[0] if by == "query" else q.task for q in self.queries]
+            group = np.unique(names, return_inverse=True)[1].astype(np.int32)[self.query] if len(self) else self.query
+        present = np.unique(group)
+        position = np.empty(int(present.max(initial=-1)) + 1)
+        position[np.random.default_rng(seed).permutation(present)] = np.arange(len(present)) / max(len(present), 1)
+        return position[group]
+
+    def _chronological_position(self) -> Floats:
+        order = np.lexsort((np.arange(len(self)), self.time, self.user))
+        counts = np.bincount(self.user, minlength=len(self.users))
+        starts = np.concatenate(([0], np.cumsum(counts)[:-1])) if len(counts) else np.zeros(0, int)
+        position = np.empty(len(self))
+        rank = np.arange(len(self)) - starts[self.user[order]]
+        position[order] = rank / np.maximum(counts[self.user[order]], 1)
+        return position
+
+    def fingerprint(self) -> str:
+        """SHA-256 of who said what about which words by which LLM: equal content, equal fingerprint, whatever the order
+        or row ids.
+        """
+        words = [content_hash(*q.turns) for q in self.queries]
+        rows = sorted(
+            f"{self.users[u]}\x1f{words[q]}\x1f{self.llms[a].llm_id}\x1f{self.llms[b].llm_id}\x1f{OUTCOMES[o]}"
+            for u, q, a, b, o in zip(self.user, self.query, self.llm_a, self.llm_b, self.outcome, strict=True)
+        )
+        return hashlib.sha256("\x1e".join(rows).encode()).hexdigest()
+
+    def outcome_of(self, row: int) -> Outcome:
+        """The outcome of one comparison."""
+        return OUTCOMES[int(self.outcome[row])]
+
+
+def _seconds(moment: datetime | None) -> float:
+    return moment.timestamp() if moment else 0.0

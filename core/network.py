@@ -1,0 +1,251 @@
+"""The network behind the GAT router: attention over a person's own signed rating edges that ends in that person's
+posterior.
+
+Design notes: docs of the project, science section 2. No parameter belongs to a user. The network makes features phi(q,
+l) and base scores s0(q, l); a person is a vector of weights w with prior N(mu, Lambda^-1), solved for from their
+ratings: s(u, q, l) = s0(q, l) + w_u . phi(q, l). mu comes from a GATConv (Velickovic et al., 2018) over the rating
+edges; w is the Laplace mode of the Bradley-Terry likelihood after three Newton steps, differentiable from end to end.
+
+Where the answers shown are known, an LLM's state is v_l + A t(q, l), t being the traits of its answer, and phi gets t
+itself beside the learned features. For ratings t is what was read, for an unseen query what the LLM can be expected to
+write (`core.responses`): taste in style is learned from the texts, apart from the LLM that happened to write them.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import GATConv
+from torch_geometric.utils import to_dense_batch
+
+from core.graph import RATED_BY, SIDE_A, SIDE_B, RoutingGraph
+
+NEWTON_STEPS = 3
+CONVERGED_STEPS = 30
+HALVINGS = 8
+CONVERGED = 1e-4
+# MiniLM vectors have unit length over 384 entries; times 8 their entries have a scale that a linear layer starts well
+# with.
+QUERY_SCALE = 8.0
+# Where training starts: a person's weight on one standard deviation of a trait is a few tenths.
+TRAIT_PRECISION = 5.0
+
+
+class Ratings(NamedTuple):
+    """E rating edges sorted by user: `query`, `user`, `llm_a`, `llm_b` [E] rows of the graph, `label` [E] in {0, 1/2,
+    1}, `traits` [E, T] what differed between the answers (T = 0, or not a number, where they are unknown).
+    """
+
+    query: Tensor
+    user: Tensor
+    llm_a: Tensor
+    llm_b: Tensor
+    label: Tensor
+    traits: Tensor
+
+    def where(self, mask: Tensor) -> "Ratings":
+        """The edges picked by a mask or by positions (which must keep them sorted by user)."""
+        return Ratings(*(column[mask] for column in self))
+
+    def unanswered(self) -> "Ratings":
+        """The same pairs before anybody saw the answers."""
+        return self._replace(traits=self.traits.new_zeros(len(self.user), 0))
+
+
+def ratings_of(graph: RoutingGraph) -> Ratings:
+    """The rating edges of a graph."""
+    query, user = graph.data[RATED_BY].edge_index
+    return Ratings(
+        query,
+        user,
+        graph.data[SIDE_A].edge_index[0],
+        graph.data[SIDE_B].edge_index[0],
+        graph.data[RATED_BY].label,
+        graph.data[RATED_BY].traits,
+    )
+
+
+class Nodes(NamedTuple):
+    """States of all query nodes `z` [Q, H] and LLM nodes `v` [L, H], the LLMs' bias [L], and the traits [Q, L, T] to
+    expect of each LLM's answer.
+    """
+
+    z: Tensor
+    v: Tensor
+    bias: Tensor
+    traits: Tensor
+
+
+class Posterior(NamedTuple):
+    """Laplace posterior of U users: mode `w` [U, D], `precision` [U, D, D], and the attention on each rating edge [E]
+    (sums to 1 a user).
+    """
+
+    w: Tensor
+    precision: Tensor
+    attention: Tensor
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What must be known to rebuild a network before its weights are loaded."""
+
+    dim: int  # of the text vectors
+    tasks: int
+    llms: int
+    hidden: int = 32
+    dropout: float = 0.2
+    traits: int = 0  # of the answers; 0: the network knows nothing of them
+
+
+class PosteriorGAT(nn.Module):
+    """Features of query-LLM pairs, a GAT prior over a person's weights, and the posterior given their ratings."""
+
+    trait_scale: Tensor
+    trait_mean: Tensor
+    trait_centre: Tensor
+    trait_slope: Tensor
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.shape = shape
+        hidden = shape.hidden
+        self.query = nn.Sequential(nn.Dropout(shape.dropout), nn.Linear(shape.dim, hidden))
+        self.task = nn.Embedding(shape.tasks + 1, hidden, padding_idx=0)  # row 0: no task, or one never seen
+        self.llm = nn.Linear(shape.dim, hidden)
+        self.llm_free = nn.Parameter(torch.randn(shape.llms, hidden) * 0.3)
+        self.llm_bias = nn.Parameter(torch.zeros(shape.llms))
+        self.base = nn.Linear(hidden, hidden, bias=False)
+        self.gate, self.gated = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
+        self.plain = nn.Linear(hidden, hidden, bias=False)
+        weights = hidden + shape.traits
+        self.mu = nn.Parameter(torch.zeros(weights))
+        self.log_precision = nn.Parameter(torch.cat([torch.ones(hidden), torch.full((shape.traits,), TRAIT_PRECISION)]))
+        self.edge = nn.Linear(weights + hidden, hidden)
+        # No bias: a user without ratings must receive exactly nothing, so that a stranger is the population.
+        self.attention = GATConv(hidden, weights, heads=1, add_self_loops=False, bias=False)
+        self.tau = nn.Parameter(torch.tensor(2.0))
+        if shape.traits:
+            self.style = nn.Linear(shape.traits, hidden, bias=False)  # what an answer's traits add to its LLM's state
+            nn.init.normal_(self.style.weight, std=0.1)
+            # Found by ridge regression, not trained: `core.responses.ExpectedTraits`.
+            self.register_buffer("trait_scale", torch.ones(shape.traits))
+            self.register_buffer("trait_mean", torch.zeros(shape.llms, shape.traits))
+            self.register_buffer("trait_centre", torch.zeros(shape.dim))
+            self.register_buffer("trait_slope", torch.zeros(shape.dim, shape.llms, shape.traits))
+
+    def nodes(self, graph: RoutingGraph, noise: float = 0.0) -> Nodes:
+        """States of the query and LLM nodes. In training, Gaussian noise of `noise` standard deviations on the query
+        vectors.
+        """
+        x = graph.data["query"].x * QUERY_SCALE  # [Q, dim]
+        if self.training and noise:
+            x = x + noise * x.std() * torch.randn_like(x)
+        z = self.query(x) + self.task(graph.data["query"].task + 1)  # [Q, H]
+        v = self.llm(graph.data["llm"].x) + self.llm_free  # [L, H]
+        return Nodes(z, v, self.llm_bias, self.expected_traits(graph.data["query"].x))
+
+    def expected_traits(self, x: Tensor) -> Tensor:
+        """[Q, L, T]: traits to expect of each LLM's answer to queries of vectors x [Q, dim]."""
+        if not self.shape.traits:
+            return x.new_zeros(len(x), self.shape.llms, 0)
+        found: Tensor = self.trait_mean + torch.tensordot(x - self.trait_centre, self.trait_slope, 1)
+        return found
+
+    def trait_contrast(self, nodes: Nodes, ratings: Ratings) -> Tensor:
+        """[E, T]: what differed between the two answers of each rating; what to expect where that is unknown."""
+        expected = nodes.traits[ratings.query, ratings.llm_a] - nodes.traits[ratings.query, ratings.llm_b]
+        if not self.shape.traits or ratings.traits.shape != expected.shape:
+            return expected
+        return torch.where(ratings.traits.isnan(), expected, ratings.traits / self.trait_scale)
+
+    def contrast(self, nodes: Nodes, ratings: Ratings) -> tuple[Tensor, Tensor]:
+        """phi(q, a) - phi(q, b) [E, D] and s0(q, a) - s0(q, b) [E] of each rating."""
+        # Linear in v, so differences pass. Layers see each node once and edges look up: there are far more edges.
+        a, b, q = ratings.llm_a, ratings.llm_b, ratings.query
+        gate, towards = torch.tanh(self.gate(nodes.z)), self.base(nodes.z)  # [Q, D], [Q, H]
+        gated, plain = self.gated(nodes.v), self.plain(nodes.v)  # [L, D]
+        base = towards @ nodes.v.T + nodes.bias  # [Q, L]
+        delta = gate[q] * (gated[a] - gated[b]) + (plain[a] - plain[b])
+        offset = base[q, a] - base[q, b]
+        if not self.shape.traits:
+            return delta, offset
+        traits = self.trait_contrast(nodes, ratings)  # [E, T]
+        style = self.style(traits)  # [E, H]
+        delta = delta + gate[q] * self.gated(style) + self.plain(style)
+        return torch.cat([delta, traits], -1), offset + (towards[q] * style).sum(-1)
+
+    def _styled(self, v: Tensor, traits: Tensor) -> Tensor:
+        """LLM states beside what the answers' traits add; linear in both, so that differences pass."""
+        return v + self.style(traits) if self.shape.traits else v
+
+    def _phi(self, z: Tensor, v: Tensor) -> Tensor:
+        phi: Tensor = torch.tanh(self.gate(z)) * self.gated(v) + self.plain(v)  # linear in v: differences pass
+        return phi
+
+    def posterior(self, nodes: Nodes, ratings: Ratings, users: int) -> Posterior:
+        """The posterior of each of `users` users given their ratings; a user without any has the prior."""
+        delta, offset = self.contrast(nodes, ratings)
+        mu, attention = self._prior_mean(nodes, ratings, delta, users)
+        columns = torch.cat([delta, offset[:, None], ratings.label[:, None]], -1)
+        dense, present = to_dense_batch(columns, ratings.user, batch_size=users)  # [U, K, D + 2], [U, K]
+        w, precision = self._newton(mu, dense, present.to(dense.dtype))
+        return Posterior(w, precision, attention)
+
+    def _prior_mean(self, nodes: Nodes, ratings: Ratings, delta: Tensor, users: int) -> tuple[Tensor, Tensor]:
+        signed = delta * (2 * ratings.label - 1)[:, None]  # towards the preferred LLM
+        x = torch.relu(self.edge(torch.cat([signed, nodes.z[ratings.query]], -1)))  # [E, H]
+        edge_index = torch.stack([torch.arange(len(x), device=x.device), ratings.user])
+        gathered, (_, alpha) = self.attention(
+            (x, None), edge_index, size=(len(x), users), return_attention_weights=True
+        )
+        n = torch.bincount(ratings.user, minlength=users).to(x.dtype)[:, None]  # [U, 1]
+        return self.mu + gathered * n / (n + 3 * F.softplus(self.tau)), alpha[:, 0]
+
+    def _newton(self, mu: Tensor, dense: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+        delta, offset, label = dense[..., :-2], dense[..., -2], dense[..., -1]
+        prior = torch.diag(F.softplus(self.log_precision))  # [D, D]
+
+        def derivatives(w: Tensor) -> tuple[Tensor, Tensor]:
+            """Gradient [U, D] of the log-posterior at w, and its negative Hessian [U, D, D]."""
+            p = torch.sigmoid(offset + (delta @ w[..., None])[..., 0])  # [U, K]
+            gradient = (delta * ((label - p) * present)[..., None]).sum(1) - (w - mu) @ prior
+            return gradient, delta.mT @ ((p * (1 - p) * present)[..., None] * delta) + prior
+
+        def objective(w: Tensor) -> Tensor:
+            """Negative log-posterior [U] at w, up to a constant."""
+            margin = offset + (delta @ w[..., None])[..., 0]  # [U, K]
+            return ((F.softplus(margin) - label * margin) * present).sum(1) + ((w - mu) @ prior * (w - mu)).sum(1) / 2
+
+        # In training the steps are few, for speed. Who is served may contradict all they said before, far from the
+        # prior mean: there Newton's full step overshoots, so it is halved until it improves, and repeated until done.
+        with torch.no_grad():
+            w = mu.clone()
+            for _ in range(NEWTON_STEPS - 1 if self.training else CONVERGED_STEPS):
+                gradient, precision = derivatives(w)
+                step, before = torch.linalg.solve(precision, gradient), objective(w)
+                for _ in range(HALVINGS):
+                    worse = objective(w + step) > before + 1e-5 * before.abs()  # [U]
+                    if not worse.any():
+                        break
+                    step = torch.where(worse[:, None], step / 2, step)
+                w = w + step
+                if step.numel() == 0 or step.abs().max() < CONVERGED:
+                    break
+        # At the mode, the derivative of one Newton step with its Hessian held is that of the mode itself (implicit
+        # function theorem): the last step carries it, at half the cost of unrolling all of them.
+        gradient, precision = derivatives(w)
+        w = w + torch.linalg.solve(precision.detach(), gradient)
+        return w, precision.detach() if self.training else derivatives(w)[1]
+
+    def margins(self, nodes: Nodes, ratings: Ratings, w: Tensor) -> Tensor:
+        """[E]: score of LLM a minus score of LLM b for each rating's user, query and pair."""
+        delta, offset = self.contrast(nodes, ratings)
+        return offset + (delta * w[ratings.user]).sum(-1)
+
+    def features(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
+        """Features phi [Q, L, D] and base scores s0 [Q, L] of every query with every LLM."""
+        z, v = nodes.z[:, None, :], self._styled(nodes.v, nodes.traits)
+        return torch.cat([self._phi(z, v), nodes.traits], -1), (self.base(z) * v).sum(-1) + nodes.bias

@@ -1,0 +1,230 @@
+"""Fitting the network: edge masking, Bradley-Terry loss, mini-batches over users, LambdaLR to 0, early stopping on
+validation.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.dataset import PreferenceDataset
+from core.encoders import TextEncoder
+from core.errors import InvalidInput, NotEnoughData
+from core.graph import RoutingGraph, build_graph
+from core.network import NetworkShape, Nodes, PosteriorGAT, Ratings, ratings_of
+from core.responses import expected_traits
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Knobs of one training run. An epoch is `steps_per_epoch` mini-batches followed by one validation."""
+
+    epochs: int = 75
+    steps_per_epoch: int = 20
+    batch_users: int = 128
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.1
+    hidden: int = 32
+    dropout: float = 0.2
+    noise: float = 4.0  # standard deviations of Gaussian noise on the query vectors
+    task_dropout: float = 0.2  # share of queries whose task is hidden in a step: typed queries have none
+    patience: int = 10  # epochs without a better validation loss before stopping
+    seed: int = 0
+    device: str = "auto"
+    response_aware: bool = True  # learn from what differed between the two answers, where the data tell
+
+    def __post_init__(self) -> None:
+        limits = {
+            "epochs": (1, 2000), "steps_per_epoch": (1, 1000), "batch_users": (1, 100_000), "learning_rate": (1e-6, 1),
+            "weight_decay": (0, 10), "hidden": (2, 512), "dropout": (0, 0.9), "noise": (0, 20), "task_dropout": (0, 1),
+            "patience": (1, 2000),
+        }  # fmt: skip
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InvalidInput(f"Training setting '{name}' is {value}; it must lie between {low} and {high}.")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise InvalidInput(f"Training setting 'device' is '{self.device}'; it must be auto, cpu or cuda.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """A config from stored values; unknown names raise InvalidInput."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InvalidInput(f"Unknown training setting: {', '.join(unknown)}.")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a run's row and a router's card."""
+        return asdict(self)
+
+
+class Epoch(NamedTuple):
+    """What `on_epoch` is told: epoch number from 1, of how many, mean training loss, validation loss."""
+
+    number: int
+    epochs: int
+    train_loss: float
+    validation_loss: float
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How a fit went: the loss curve, which epoch was kept, on which device, CPU seconds."""
+
+    curve: tuple[Epoch, ...]
+    best_epoch: int
+    device: str
+    cpu_seconds: float
+
+
+class FittedNetwork(NamedTuple):
+    """A fitted network on the CPU in evaluation mode, the tasks its rows stand for, and how the fit went."""
+
+    network: PosteriorGAT
+    tasks: tuple[str, ...]
+    report: FitReport
+
+
+def resolve_device(wanted: str) -> torch.device:
+    """`auto` takes cuda when it is there; asking for cuda where there is none raises InvalidInput."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise InvalidInput(
+            "Training on cuda was asked for, but there is no GPU here. Set PREFROUTE_DEVICE to auto or cpu."
+        )
+    return torch.device(wanted)
+
+
+def fit_network(
+    train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder,
+    config: TrainConfig, on_epoch: Callable[[Epoch], None] | None = None,
+) -> FittedNetwork:  # fmt: skip
+    """Fit on one part and stop early on the other, both over the same users, queries and LLMs.
+
+    `on_epoch` is the only hole in the wall: it is called after every epoch, and what it raises ends the fit. Same data,
+    config and seed give the same network on the same kind of device. Raises NotEnoughData.
+    """
+    started = time.process_time()
+    if not len(validation) or not len(train_part):
+        raise NotEnoughData(
+            "Training needs ratings on both sides of its split by query: rate pairs of more different queries."
+        )
+    fit = _Fit(train_part, validation, encoder, config)
+    curve = fit.run(on_epoch)
+    best = min(curve, key=lambda epoch: epoch.validation_loss)
+    report = FitReport(tuple(curve), best.number, str(fit.device), time.process_time() - started)
+    return FittedNetwork(fit.network.cpu().eval(), fit.graph.tasks, report)
+
+
+class _Fit:
+    """One fit: the graph on its device, the network, and the loop."""
+
+    def __init__(
+        self, train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder, config: TrainConfig
+    ) -> None:
+        self.config, self.device = config, resolve_device(config.device)
+        torch.manual_seed(config.seed)
+        self.random = np.random.default_rng(config.seed)
+        self.graph = build_graph(train_part, encoder).to(self.device)
+        self.edges = ratings_of(self.graph)
+        self.held_out = ratings_of(build_graph(validation, encoder, self.graph.tasks).to(self.device)).unanswered()
+        counts = torch.bincount(self.edges.user.cpu(), minlength=len(train_part.users))
+        self.start = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])  # CSR over users
+        self.raters = counts.nonzero()[:, 0]
+        dim = self.graph.data["query"].x.shape[1]
+        traits = train_part.traits.shape[1] if config.response_aware and (train_part.response_a >= 0).any() else 0
+        shape = NetworkShape(dim, len(self.graph.tasks), len(train_part.llms), config.hidden, config.dropout, traits)
+        self.network = PosteriorGAT(shape)
+        self.expected = self._learn_traits(train_part).to(self.device)  # [Q, L, T]
+        self.network.to(self.device)
+
+    def _learn_traits(self, known: PreferenceDataset) -> Tensor:
+        x = self.graph.data["query"].x.cpu().numpy()
+        if not self.network.shape.traits:
+            return torch.zeros(len(x), len(known.llms), 0)
+        found, expected = expected_traits(known, x)
+        for name, values in found._asdict().items():
+            getattr(self.network, f"trait_{name}").copy_(torch.from_numpy(values))
+        return torch.from_numpy(expected.astype(np.float32))
+
+    def run(self, on_epoch: Callable[[Epoch], None] | None) -> list[Epoch]:
+        config = self.config
+        optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        total = config.epochs * config.steps_per_epoch
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(1 - step / total, 0.0))
+        curve: list[Epoch] = []
+        best, kept, waited = math.inf, copy.deepcopy(self.network.state_dict()), 0
+        for number in range(1, config.epochs + 1):
+            losses = [self._step(optimiser, schedule) for _ in range(config.steps_per_epoch)]
+            epoch = Epoch(number, config.epochs, float(np.mean(losses)), self._validate())
+            if not math.isfinite(epoch.train_loss + epoch.validation_loss):
+                raise NotEnoughData(
+                    "Training diverged (a loss is not a number). Nothing was published; lower the learning rate."
+                )
+            curve.append(epoch)
+            if on_epoch:
+                on_epoch(epoch)
+            if epoch.validation_loss < best - 1e-4:
+                best, kept, waited = epoch.validation_loss, copy.deepcopy(self.network.state_dict()), 0
+            elif (waited := waited + 1) >= config.patience:
+                break
+        self.network.load_state_dict(kept)
+        return curve
+
+    def _step(self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LambdaLR) -> float:
+        self.network.train()
+        edges, users = self._batch()
+        # A rating never sees itself: a random 10-90 % of each user's edges carry messages, the others are targets.
+        share = torch.rand(users, device=self.device) * 0.8 + 0.1
+        visible = torch.rand(len(edges.user), device=self.device) < share[edges.user]
+        if visible.all():
+            return 0.0
+        # A target's answers are as unknown as an unseen query's: only what its LLMs usually do is told.
+        nodes = self.network.nodes(self._tasks_dropped(), self.config.noise)._replace(traits=self.expected)
+        posterior = self.network.posterior(nodes, edges.where(visible), users)
+        loss = self._loss(nodes, edges.where(~visible).unanswered(), posterior.w)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        return float(loss.detach())
+
+    def _batch(self) -> tuple[Ratings, int]:
+        """All edges of a random batch of users, users renumbered 0..B-1."""
+        chosen = self.raters[torch.from_numpy(self.random.permutation(len(self.raters))[: self.config.batch_users])]
+        first, last = self.start[chosen], self.start[chosen + 1]
+        count = last - first
+        local = torch.repeat_interleave(torch.arange(len(chosen)), count)
+        within = torch.arange(int(count.sum())) - torch.repeat_interleave(count.cumsum(0) - count, count)
+        picked = (first[local] + within).to(self.device)
+        return self.edges.where(picked)._replace(user=local.to(self.device)), len(chosen)
+
+    def _tasks_dropped(self) -> RoutingGraph:
+        task = self.graph.data["query"].task
+        hidden = torch.rand(len(task), device=self.device) < self.config.task_dropout
+        data = copy.copy(self.graph.data)
+        data["query"].task = torch.where(hidden, -1, task)
+        return replace(self.graph, data=data)
+
+    def _loss(self, nodes: Nodes, ratings: Ratings, w: Tensor) -> Tensor:
+        """Bradley-Terry: -log sigma(s_a - s_b), a tie counting half for either side."""
+        return F.binary_cross_entropy_with_logits(self.network.margins(nodes, ratings, w), ratings.label)
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        self.network.eval()
+        nodes = self.network.nodes(self.graph)
+        posterior = self.network.posterior(nodes, self.edges, len(self.start) - 1)
+        return float(self._loss(nodes, self.held_out, posterior.w))

@@ -1,0 +1,183 @@
+"""The GAT router: a trained PosteriorGAT and the LLMs and tasks it knows. It holds no person's ratings and no user's
+parameter.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from core.dataset import PreferenceDataset
+from core.domain import LLM, LLMId, Query, UserId
+from core.encoders import TextEncoder
+from core.errors import CorruptArtifact, InvalidInput
+from core.graph import build_graph
+from core.network import NetworkShape, Nodes, Posterior, PosteriorGAT, ratings_of
+from core.optimisation import Epoch, FitReport, TrainConfig, fit_network
+from core.routers.base import Probabilities, softmax
+
+
+@dataclass(frozen=True, eq=False)
+class GatRouter:
+    """A finished router. Frozen; safe to share between threads (evaluation mode, no gradient)."""
+
+    network: PosteriorGAT
+    known_llms: tuple[LLM, ...]
+    tasks: tuple[str, ...]
+    encoder: TextEncoder
+
+    kind: ClassVar[str] = "gat"
+
+    @classmethod
+    def fit(
+        cls, train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder, *, seed: int = 0
+    ) -> Self:
+        """See `RouterClass`. The default training settings."""
+        return cls.fit_with_report(train_part, validation, encoder, TrainConfig(seed=seed))[0]
+
+    @classmethod
+    def fit_with_report(
+        cls, train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder,
+        config: TrainConfig, on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> tuple[Self, FitReport]:  # fmt: skip
+        """Fit a network (see `core.optimisation.fit_network`) and return the finished router with the report of its
+        fit.
+        """
+        fitted = fit_network(train_part, validation, encoder, config, on_epoch)
+        return cls(fitted.network, train_part.llms, fitted.tasks, encoder), fitted.report
+
+    @property
+    def llms(self) -> tuple[LLMId, ...]:
+        return tuple(m.llm_id for m in self.known_llms)
+
+    def predict_proba(
+        self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
+    ) -> Probabilities:
+        """See `Router`. The Laplace mode of the user's weights decides."""
+        posterior, phi, base = self._inference(user, queries, history)
+        return softmax((base + phi @ posterior.w[0]).cpu().numpy())
+
+    def predict_draws(
+        self,
+        user: UserId,
+        queries: Sequence[Query],
+        history: PreferenceDataset | None = None,
+        n: int = 400,
+        seed: int = 0,
+    ) -> NDArray[np.float64]:
+        """[n, Q, L] probabilities under n draws of the user's weights from the posterior: quantiles are intervals, a
+        draw is a Thompson sample. Same seed, same draws.
+        """
+        posterior, phi, base = self._inference(user, queries, history)
+        cholesky = torch.linalg.cholesky(posterior.precision[0])  # precision = C C'
+        normal = torch.from_numpy(np.random.default_rng(seed).standard_normal((len(cholesky), n)).astype(np.float32))
+        # covariance = C'^-1 C^-1, so C'^-1 times a standard normal has it
+        spread = torch.linalg.solve_triangular(cholesky.mT, normal.to(cholesky.device), upper=True)  # [D, n]
+        scores = base[..., None] + phi @ (posterior.w[0][:, None] + spread)  # [Q, L, n]
+        return softmax(scores.permute(2, 0, 1).cpu().numpy())
+
+    def attention(self, user: UserId, history: PreferenceDataset) -> NDArray[np.float64]:
+        """[N]: the share of attention on each of the ratings in `own_ratings(user, history)`; sums to 1."""
+        return self._posterior(self.own_ratings(user, history), ())[0].attention.cpu().numpy().astype(np.float64)
+
+    def leave_one_out(self, user: UserId, query: Query, history: PreferenceDataset) -> Probabilities:
+        """[N, L]: what would be predicted for `query` if the user had not given the n-th of `own_ratings(user,
+        history)`.
+        """
+        own = self.own_ratings(user, history)
+        n = len(own)
+        others = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(
+            -1
+        )  # N copies of the user, one short
+        copies = replace(
+            own.where(others),
+            users=tuple(UserId(str(i)) for i in range(n)),
+            user=np.repeat(np.arange(n, dtype=np.int32), max(n - 1, 0)),
+        )
+        posterior, phi, base = self._features(copies, [query])
+        return softmax((base[0] + posterior.w @ phi[0].T).cpu().numpy())
+
+    def _inference(
+        self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None
+    ) -> tuple[Posterior, Tensor, Tensor]:
+        return self._features(self.own_ratings(user, history), queries)
+
+    def _features(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Tensor, Tensor]:
+        """Posterior of the users in `own`, phi [Q, L, D] and s0 [Q, L] of the asked queries."""
+        posterior, nodes = self._posterior(own, asked)
+        with torch.no_grad():
+            new = slice(len(own.queries), None)
+            phi, base = self.network.features(nodes._replace(z=nodes.z[new], traits=nodes.traits[new]))
+        return posterior, phi, base
+
+    def _posterior(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Nodes]:
+        """Posterior of the users in `own`, and node states of own's queries followed by the asked ones."""
+        device = self.network.mu.device
+        graph = build_graph(replace(own, queries=own.queries + tuple(asked)), self.encoder, self.tasks).to(device)
+        with torch.no_grad():
+            nodes = self.network.nodes(graph)
+            return self.network.posterior(nodes, ratings_of(graph), users=len(own.users)), nodes
+
+    def own_ratings(self, user: UserId, history: PreferenceDataset | None) -> PreferenceDataset:
+        """The user's ratings between LLMs that this router knows, in the order given, over just the queries rated and
+        `llms`.
+        """
+        if history is None:
+            return PreferenceDataset.from_comparisons([], [], self.known_llms, [user])
+        column = {llm: i for i, llm in enumerate(self.llms)}
+        to_column = np.array([column.get(m.llm_id, -1) for m in history.llms], np.int32)
+        own = history.of_user(user)
+        own = own.where((to_column[own.llm_a] >= 0) & (to_column[own.llm_b] >= 0)) if len(own) else own
+        rated, query = np.unique(own.query, return_inverse=True)
+        return PreferenceDataset(
+            (user,), tuple(history.queries[i] for i in rated), self.known_llms, np.zeros(len(own), np.int32),
+            query.astype(np.int32), to_column[own.llm_a], to_column[own.llm_b], own.outcome, own.time, own.ids,
+            own.traits, own.response_a, own.response_b,
+        )  # fmt: skip
+
+    def to_bytes(self) -> bytes:
+        """Weights as safetensors, with LLMs, tasks, shape and encoder id in its header."""
+        header = {
+            "kind": self.kind, "encoder": self.encoder.id, "tasks": list(self.tasks),
+            "shape": asdict(self.network.shape), "llms": [asdict(m) for m in self.known_llms],
+        }  # fmt: skip
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        return save(state, {"prefroute": json.dumps(header)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, encoder: TextEncoder, device: str = "cpu") -> Self:
+        """Rebuild a router. Raises CorruptArtifact when the bytes do not fit, InvalidInput when they need another
+        encoder.
+        """
+        try:
+            header, state = _decode(data)
+            network = PosteriorGAT(NetworkShape(**header["shape"]))
+            network.load_state_dict(state)
+            llms = tuple(LLM(**m) for m in header["llms"])
+            tasks = tuple(header["tasks"])
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CorruptArtifact(
+                "This router version's file cannot be decoded. Other versions and all ratings are untouched: "
+                "activate another version or train again."
+            ) from error
+        if header["encoder"] != encoder.id:
+            raise InvalidInput(
+                f"This router version was trained on the text encoder '{header['encoder']}', "
+                f"but '{encoder.id}' is set. "
+                "Set PREFROUTE_ENCODER back, or train again."
+            )
+        return cls(network.to(device).eval(), llms, tasks, encoder)
+
+
+def _decode(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    # The format's own header: 8 bytes of length, then JSON. The library reads metadata from files only.
+    size = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + size])["__metadata__"]
+    return json.loads(metadata["prefroute"]), load(data)

@@ -1,0 +1,118 @@
+"""A few GATs that differ by their seed, as one rung: the mean of their log-probabilities."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import numpy as np
+
+from core.dataset import PreferenceDataset
+from core.domain import LLMId, Query, UserId
+from core.encoders import TextEncoder
+from core.optimisation import Epoch, FitReport, TrainConfig
+from core.routers.artifact import pack, unpack
+from core.routers.base import Probabilities, softmax
+from core.routers.gat import GatRouter
+from core.routers.win_rates import Floats
+
+# (at most so many ratings, networks): where ratings are few, a network costs seconds and its seed matters most.
+SIZES = ((5_000, 3), (15_000, 2))
+SEED_STEP = 1000
+
+
+def networks_for(ratings: int) -> int:
+    """How many networks are fitted to so many ratings."""
+    return next((networks for most, networks in SIZES if ratings <= most), 1)
+
+
+@dataclass(frozen=True, eq=False)
+class GatEnsemble:
+    """One or more finished GATs over the same LLMs."""
+
+    members: tuple[GatRouter, ...]
+
+    kind: ClassVar[str] = "gat"
+
+    @classmethod
+    def fit_with_report(
+        cls, train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder,
+        config: TrainConfig, on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> tuple[Self, FitReport]:  # fmt: skip
+        """Fit the networks one after the other. Epochs are numbered through; `best_epoch` is that of the best."""
+        members: list[GatRouter] = []
+        curve: list[Epoch] = []
+        seconds = 0.0
+        networks = networks_for(len(train_part))
+        device = ""
+        for i in range(networks):
+            before = len(curve)
+
+            def heard(epoch: Epoch, before: int = before) -> None:
+                curve.append(epoch._replace(number=before + epoch.number, epochs=networks * config.epochs))
+                if on_epoch:
+                    on_epoch(curve[-1])
+
+            seed = config.seed + SEED_STEP * i
+            member, report = GatRouter.fit_with_report(
+                train_part, validation, encoder, replace(config, seed=seed), heard
+            )
+            members.append(member)
+            seconds, device = seconds + report.cpu_seconds, report.device
+        best = min(curve, key=lambda epoch: epoch.validation_loss)
+        return cls(tuple(members)), FitReport(tuple(curve), best.number, device, seconds)
+
+    def reading(self, encoder: TextEncoder) -> Self:
+        """The same networks with another encoder of the same vectors."""
+        return replace(self, members=tuple(replace(member, encoder=encoder) for member in self.members))
+
+    @property
+    def llms(self) -> tuple[LLMId, ...]:
+        return self.members[0].llms
+
+    def predict_proba(
+        self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
+    ) -> Probabilities:
+        """See `Router`."""
+        return _pooled([member.predict_proba(user, queries, history) for member in self.members])
+
+    def predict_draws(
+        self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None, n: int,
+        seed: int,
+    ) -> Probabilities:  # fmt: skip
+        """[n, Q, L]: each draw takes a network in turn and draws the person's weights from its posterior, so that what
+        the networks disagree on widens the intervals.
+        """
+        each = -(-n // len(self.members))
+        draws = [m.predict_draws(user, queries, history, each, seed + i) for i, m in enumerate(self.members)]
+        return np.stack(draws, 1).reshape(-1, *draws[0].shape[1:])[:n]
+
+    def own_ratings(self, user: UserId, history: PreferenceDataset | None) -> PreferenceDataset:
+        """See `Personal`."""
+        return self.members[0].own_ratings(user, history)
+
+    def attention(self, user: UserId, history: PreferenceDataset) -> Floats:
+        """[N]: the networks' mean; sums to 1."""
+        mean: Floats = np.mean([member.attention(user, history) for member in self.members], axis=0)
+        return mean
+
+    def leave_one_out(self, user: UserId, query: Query, history: PreferenceDataset) -> Probabilities:
+        """See `Personal`."""
+        return _pooled([member.leave_one_out(user, query, history) for member in self.members])
+
+    def to_bytes(self) -> bytes:
+        """An npz of the networks' own bytes."""
+        networks = {f"network{i}": np.frombuffer(m.to_bytes(), np.uint8) for i, m in enumerate(self.members)}
+        return pack({"kind": self.kind, "networks": len(self.members)}, **networks)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, encoder: TextEncoder) -> Self:
+        """See `RouterClass`."""
+        header, arrays = unpack(data, cls.kind)
+        names = [f"network{i}" for i in range(int(header["networks"]))]
+        return cls(tuple(GatRouter.from_bytes(arrays[name].tobytes(), encoder) for name in names))
+
+
+def _pooled(probabilities: list[Probabilities]) -> Probabilities:
+    if len(probabilities) == 1:
+        return probabilities[0]
+    return softmax(np.mean([np.log(np.maximum(p, 1e-300)) for p in probabilities], axis=0))

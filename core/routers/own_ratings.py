@@ -1,0 +1,59 @@
+"""What one person said, as a router without anybody's parameters reads it from the history."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.dataset import PreferenceDataset
+from core.domain import LLMId, Query, UserId
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+class OwnRatings(NamedTuple):
+    """N ratings of one person over just the queries they rated.
+
+    `query` [N] is a row of `queries`; `a`, `b` [N] are columns of the router's LLMs; `label` [N] is 1 for A, 0 for B,
+    1/2 for neither.
+    """
+
+    queries: tuple[Query, ...]
+    query: Rows
+    a: Rows
+    b: Rows
+    label: Floats
+
+    def __bool__(self) -> bool:
+        return len(self.label) > 0
+
+
+def own_ratings(user: UserId, history: PreferenceDataset | None, llms: Sequence[LLMId]) -> OwnRatings:
+    """The ratings of `user` between LLMs in `llms`, in the order given; none for a stranger or without a history."""
+    nothing = np.zeros(0, np.int64)
+    if history is None or user not in history.user_row:
+        return OwnRatings((), nothing, nothing, nothing, np.zeros(0))
+    column = {llm: i for i, llm in enumerate(llms)}
+    to_column = np.array([column.get(m.llm_id, -1) for m in history.llms], np.int64)
+    rows = np.flatnonzero(history.user == history.user_row[user])
+    a, b = to_column[history.llm_a[rows]], to_column[history.llm_b[rows]]
+    known = (a >= 0) & (b >= 0)
+    rows, a, b = rows[known], a[known], b[known]
+    rated, query = np.unique(history.query[rows], return_inverse=True)
+    return OwnRatings(tuple(history.queries[i] for i in rated), query, a, b, history.label[rows])
+
+
+class Person(NamedTuple):
+    """One person of a fit: what they said in the train part, and in the part that is held out for choosing."""
+
+    own: OwnRatings
+    held_out: OwnRatings
+
+
+def people(train_part: PreferenceDataset, held_out: PreferenceDataset, llms: Sequence[LLMId]) -> Iterator[Person]:
+    """Everyone who has held-out ratings, in order of the dataset's users."""
+    for row in np.unique(held_out.user):
+        user = held_out.users[row]
+        yield Person(own_ratings(user, train_part, llms), own_ratings(user, held_out, llms))

@@ -1,0 +1,52 @@
+"""Every knob of a deployment, read from the environment (or a .env file) once. The README lists them; a test holds it
+to that.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import InvalidInput
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Deployment settings. Environment variables carry the prefix PREFROUTE_, but for DATABASE_URL, which every host
+    knows.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PREFROUTE_", env_file=ROOT / ".env", extra="ignore")
+
+    database_url: str = Field(
+        f"sqlite:///{ROOT / 'data' / 'prefroute.db'}",
+        validation_alias="DATABASE_URL",
+        description="SQLAlchemy URL; SQLite file by default, postgresql+psycopg://... for many raters.",
+    )
+    host: str = Field("127.0.0.1", description="Address the app listens on.")
+    port: int = Field(8501, ge=1, le=65535, description="Port the app listens on.")
+    demo: bool = Field(True, description="Load the demo world into an empty database on first start.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where training runs; auto takes cuda when it is there."
+    )
+    encoder: str = Field("", description="A sentence-transformers model name or path; empty means the bundled MiniLM.")
+    minimum_dwell: float = Field(0.8, ge=0, description="Seconds a pair must have been shown before a rating counts.")
+    heartbeat_timeout: float = Field(
+        30, gt=1, description="Seconds without a sign of life after which a run is interrupted."
+    )
+    spawn_worker: bool = Field(
+        True, description="Let the app start a worker process for a queued run; off with workers elsewhere."
+    )
+
+
+def load_settings() -> Settings:
+    """Read the settings; raises InvalidInput naming the variable that is wrong."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        variable = name.upper() if name.lower() == "database_url" else f"PREFROUTE_{name.upper()}"
+        raise InvalidInput(f"Setting {variable} is wrong: {first['msg']}. Nothing was started.") from None

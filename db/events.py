@@ -1,0 +1,102 @@
+"""Comparisons as a log of events: which of them are in force, and how one follows another."""
+
+import secrets
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from core.domain import Outcome
+from core.errors import InvalidInput, NotAllowed, NotFound
+from db.models import AssignmentRow, ComparisonRow, EventKind, UserRow
+
+_LATER = aliased(ComparisonRow)
+Moment = datetime | ColumnElement[datetime] | InstrumentedAttribute[datetime]
+
+APP = "app"  # the source of what people do here, in contrast to what a file brought
+
+
+def latest(upto: Moment | None = None) -> ColumnElement[bool]:
+    """Condition: no event (none recorded before `upto`) supersedes this one."""
+    superseding = select(_LATER.id).where(_LATER.supersedes_id == ComparisonRow.id)
+    if upto is not None:
+        superseding = superseding.where(_LATER.recorded_at < upto)
+    return ~superseding.correlate_except(_LATER).exists()
+
+
+def in_force(upto: Moment | None = None) -> ColumnElement[bool]:
+    """Condition: this is a rating that counts, now or as the log stood at a moment."""
+    conditions = [ComparisonRow.outcome.is_not(None), latest(upto)]
+    if upto is not None:
+        conditions.append(ComparisonRow.recorded_at < upto)
+    return and_(*conditions)
+
+
+def last_of(session: Session, assignment_id: int) -> ComparisonRow | None:
+    """The end of an assignment's chain: what was said last, or its withdrawal; None where nothing was said."""
+    return session.scalar(select(ComparisonRow).where(ComparisonRow.assignment_id == assignment_id, latest()))
+
+
+def append_rating(
+    session: Session, assignment: AssignmentRow, outcome: Outcome, now: datetime, dwell: float
+) -> ComparisonRow:
+    """A rating of what was shown. After an undo it supersedes the withdrawal, so that the chain stays one line."""
+    before = last_of(session, assignment.id) if assignment.closed_at else None
+    event = ComparisonRow(
+        key=secrets.token_hex(16),
+        user_id=assignment.user_id,
+        query_id=assignment.query_id,
+        response_a_id=assignment.response_a_id,
+        response_b_id=assignment.response_b_id,
+        llm_a_id=assignment.llm_a_id,
+        llm_b_id=assignment.llm_b_id,
+        assignment_id=assignment.id,
+        supersedes_id=before.id if before else None,
+        kind=EventKind.RATING,
+        outcome=outcome,
+        rated_at=now,
+        recorded_at=now,
+        dwell_ms=round(dwell * 1000),
+        source=APP,
+    )
+    session.add(event)
+    return event
+
+
+def append_change(session: Session, before: ComparisonRow, outcome: Outcome | None, now: datetime) -> None:
+    """An edit, or with None a withdrawal, of an event that nothing supersedes yet."""
+    copied = (
+        "user_id", "query_id", "response_a_id", "response_b_id", "llm_a_id", "llm_b_id", "assignment_id",
+    )  # fmt: skip
+    session.add(
+        ComparisonRow(
+            **{name: getattr(before, name) for name in copied},
+            key=secrets.token_hex(16),
+            supersedes_id=before.id,
+            kind=EventKind.EDIT if outcome else EventKind.WITHDRAWAL,
+            outcome=outcome,
+            rated_at=now,
+            recorded_at=now,
+            source=APP,
+        )
+    )
+
+
+def change(session: Session, author: UserRow, key: str, outcome: Outcome | None, now: datetime) -> bool:
+    """Edit or withdraw the rating called `key`; False where that was done already, as by a double click.
+
+    Raises NotFound, NotAllowed for anyone but its author, InvalidInput where it was changed otherwise meanwhile.
+    """
+    event = session.scalar(select(ComparisonRow).where(ComparisonRow.key == key))
+    if event is None:
+        raise NotFound("This rating does not exist.")
+    if event.user_id != author.id:
+        raise NotAllowed("This rating is someone else's; only its author may change it.")
+    after = session.scalar(select(ComparisonRow).where(ComparisonRow.supersedes_id == event.id))
+    done = event if after is None else after
+    if done.outcome == outcome and (after is None or after.kind != EventKind.RATING):
+        return False
+    if after is not None or event.outcome is None:
+        raise InvalidInput("Changed elsewhere; reload to see it. Nothing was stored now.")
+    append_change(session, event, outcome, now)
+    return True

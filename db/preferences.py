@@ -1,0 +1,247 @@
+"""PreferenceStore: who was asked what, what they said, and all of it as a snapshot. Every method is one transaction."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Literal, TypeVar
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.dataset import PreferenceDataset
+from core.domain import LLM, Bundle, Comparison, Outcome, Query, Response, User, UserId
+from core.errors import InvalidInput
+from db import assignments, bundles, events, removal, snapshots
+from db.assignments import Assignment
+from db.audit import note
+from db.base import utc_now
+from db.bundles import ImportReport
+from db.engine import Database
+from db.models import AssignmentStatus, AuditEventRow, ComparisonRow, LLMRow, QueryRow, UserRow
+from db.removal import Removed
+
+T = TypeVar("T")
+
+RECENT = 50  # ratings whose pace is told as "about 9 s each"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a rating; `outcome` is what is stored now, None where nothing is."""
+
+    status: Literal["saved", "already_saved", "too_quick"]
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a user stands: ratings in force, those of today, queries left, seconds for one (None before the first)."""
+
+    rated: int
+    today: int
+    available: int
+    seconds_each: float | None
+
+
+class PreferenceStore:
+    """Assignments, ratings and bundles of one database. Shared between threads; holds no state of its own."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now, rng: Random | None = None) -> None:
+        self._database = database
+        self._clock = clock
+        self._rng = rng or Random()
+
+    def assign(self, user: UserId) -> Assignment | None:
+        """What this user is asked now; the same until it is rated or skipped, for every tab, thread and restart.
+
+        A new pair is drawn and written before it is returned. None when nothing is left. Raises NotFound.
+        """
+        with self._database.read() as session:  # most calls are reruns of a page, which need not wait for a writer
+            shown = assignments.open_assignment(session, user)
+        if shown is not None:
+            return shown
+        with self._database.write() as session:
+            row = assignments.locked_user(session, user)
+            if not assignments.ensure_open(session, row, self._clock(), self._rng):
+                return None
+            return assignments.open_assignment(session, user)
+
+    def record(self, user: UserId, token: str, outcome: Outcome, *, minimum_dwell: float) -> Recorded:
+        """Store the answer to an assignment, once: a repeat changes nothing and is told what is stored.
+
+        Before `minimum_dwell` seconds nothing is stored but an audit event. Raises NotFound for an unknown token and
+        NotAllowed for someone else's.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            row = assignments.locked_user(session, user)
+            assignment = assignments.own_assignment(session, row, token)
+            if assignment.status in assignments.CLOSED:
+                stored = events.last_of(session, assignment.id)
+                return Recorded("already_saved", stored.outcome if stored else None)
+            dwell = (now - assignment.shown_at).total_seconds()
+            if dwell < minimum_dwell:
+                note(session, now, user, "too_quick", token, dwell=dwell, outcome=outcome)
+                return Recorded("too_quick", None)
+            event = events.append_rating(session, assignment, outcome, now, dwell)
+            assignment.status, assignment.closed_at = AssignmentStatus.RATED, now
+            note(session, now, user, "rate", event.key, assignment=token)
+            return Recorded("saved", outcome)
+
+    def skip(self, user: UserId, token: str) -> None:
+        """Put an assignment aside until everything else is rated. One that is closed already stays as it is."""
+        now = self._clock()
+        with self._database.write() as session:
+            row = assignments.locked_user(session, user)
+            assignment = assignments.own_assignment(session, row, token)
+            if assignment.status in assignments.PENDING:
+                assignment.status, assignment.closed_at = AssignmentStatus.SKIPPED, now
+                note(session, now, user, "skip", token)
+
+    def resume(self, user: UserId, token: str) -> None:
+        """Show a skipped pair now, before whatever is on the screen. One that is on the screen already stays there.
+
+        Raises NotFound, NotAllowed, and InvalidInput where its query was rated meanwhile.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            row = assignments.locked_user(session, user)
+            assignment = assignments.own_assignment(session, row, token)
+            if assignment.status in assignments.PENDING:
+                return
+            left = assignments.unrated(row.id, skipped=True).where(QueryRow.id == assignment.query_id)
+            if assignment.status != AssignmentStatus.SKIPPED or session.scalar(left) is None:
+                raise InvalidInput("This one was rated meanwhile; nothing was changed.")
+            if not assignments.on_screen(session, row, assignment.query_id):
+                assignments.reopen(session, assignment, now)
+                note(session, now, user, "resume", token)
+
+    def undo(self, user: UserId) -> Assignment | None:
+        """Take back the newest answer or skip and show its pair again, up to ten steps; None where there is none."""
+        now = self._clock()
+        with self._database.write() as session:
+            row = assignments.locked_user(session, user)
+            assignment = assignments.last_closed(session, row)
+            if assignment is None:
+                return None
+            said = events.last_of(session, assignment.id)
+            if said is not None and said.outcome is not None:
+                events.append_change(session, said, None, now)
+            assignments.reopen(session, assignment, now)
+            note(session, now, user, "undo", assignment.token)
+            return assignments.open_assignment(session, user)
+
+    def edit(self, user: UserId, comparison_key: str, outcome: Outcome) -> None:
+        """Change an answer, keeping both versions. Raises NotFound, NotAllowed, InvalidInput when changed meanwhile."""
+        self._change(user, comparison_key, outcome)
+
+    def withdraw(self, user: UserId, comparison_key: str) -> None:
+        """Take an answer back without being asked again; it no longer counts. Raises as `edit` does."""
+        self._change(user, comparison_key, None)
+
+    def _change(self, user: UserId, key: str, outcome: Outcome | None) -> None:
+        now = self._clock()
+        with self._database.write() as session:
+            author = assignments.locked_user(session, user)
+            if events.change(session, author, key, outcome, now):
+                note(session, now, user, "edit" if outcome else "withdraw", key)
+
+    def progress(self, user: UserId, since: datetime | None = None) -> Progress:
+        """Where this user stands. "Today" begins at `since`, by default at the last midnight UTC."""
+        midnight = since or self._clock().replace(hour=0, minute=0, second=0, microsecond=0)
+        person = select(UserRow.id).where(UserRow.name == user).scalar_subquery()
+        mine = select(func.count()).where(ComparisonRow.user_id == person, events.in_force())
+        left = select(func.count()).select_from(assignments.unrated(person).subquery())
+        timed = (ComparisonRow.user_id == person, ComparisonRow.dwell_ms.is_not(None))
+        pace = select(ComparisonRow.dwell_ms).where(*timed).order_by(ComparisonRow.id.desc()).limit(RECENT)
+        with self._database.read() as session:
+            rated, today, available = session.execute(
+                select(
+                    mine.scalar_subquery(),
+                    mine.where(ComparisonRow.rated_at >= midnight).scalar_subquery(),
+                    left.scalar_subquery(),
+                )
+            ).one()
+            dwells = sorted(dwell for dwell in session.scalars(pace) if dwell is not None)
+        # The median: one coffee break must not tell the user that each pair takes four minutes.
+        seconds = dwells[len(dwells) // 2] / 1000 if dwells else None
+        return Progress(rated, today, available, seconds)
+
+    def snapshot(self, upto: datetime | None = None) -> PreferenceDataset:
+        """Everyone's ratings in force over all LLMs; with `upto` as they stood then (by when they were recorded)."""
+        with self._database.read() as session:
+            return snapshots.everyone(session, upto)
+
+    def history(self, user: UserId) -> PreferenceDataset:
+        """What one user said that is in force, over all LLMs; empty for a stranger."""
+        with self._database.read() as session:
+            return snapshots.one_user(session, user)
+
+    def revision(self) -> str:
+        """Changes with every event and every LLM that comes or goes: equal revisions, equal snapshots."""
+        # Both, because a removal leaves the highest id, and another process may commit a lower one later.
+        counted = [
+            select(figure).scalar_subquery()
+            for row in (ComparisonRow, LLMRow)
+            for figure in (func.coalesce(func.max(row.id), 0), func.count(row.id))
+        ]
+        with self._database.read() as session:
+            return "-".join(str(figure) for figure in session.execute(select(*counted)).one())
+
+    def llms(self) -> tuple[LLM, ...]:
+        """Every LLM there is, in the order of `snapshot().llms`."""
+        with self._database.read() as session:
+            return snapshots.llms(session)
+
+    def comparisons(self, user: UserId | None = None) -> Iterator[Comparison]:
+        """Ratings in force, of everyone or of one user, streamed."""
+        return self._streamed(snapshots.comparisons, user)
+
+    def users(self, user: UserId | None = None) -> Iterator[User]:
+        """Who gave those ratings, streamed."""
+        return self._streamed(snapshots.users, user)
+
+    def queries(self, user: UserId | None = None) -> Iterator[Query]:
+        """What those ratings are about, streamed."""
+        return self._streamed(snapshots.queries, user)
+
+    def responses(self, user: UserId | None = None) -> Iterator[Response]:
+        """Both sides of those ratings, streamed."""
+        return self._streamed(snapshots.responses, user)
+
+    def _streamed(self, values: Callable[[Session, UserId | None], Iterator[T]], user: UserId | None) -> Iterator[T]:
+        with self._database.read() as session:
+            yield from values(session, user)
+
+    def add_bundle(self, bundle: Bundle, *, dry_run: bool = False) -> ImportReport:
+        """Store all of a bundle or nothing; a second time it changes nothing. A dry run reports and stores nothing.
+
+        Raises InvalidInput where it contradicts what is here or names what it does not bring.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            report = bundles.add(session, bundle, now)
+            if dry_run:
+                session.rollback()
+            else:
+                note(session, now, "import", "import", bundle.source, added=report.added, skipped=report.skipped)
+            return report
+
+    def pristine(self) -> bool:
+        """Whether nothing was ever done here: no user, and not one event in the audit log."""
+        with self._database.read() as session:
+            return (
+                session.scalar(select(UserRow.id).limit(1)) is None
+                and session.scalar(select(AuditEventRow.id).limit(1)) is None
+            )
+
+    def remove_source(self, source: str) -> Removed:
+        """Delete what one source brought, but for what people's work rests on. Raises InvalidInput for "app"."""
+        if source == events.APP:
+            raise InvalidInput("What people rated here is not an import and cannot be removed as one.")
+        now = self._clock()
+        with self._database.write() as session:
+            removed = removal.remove(session, source)
+            note(session, now, "import", "remove_source", source, comparisons=removed.comparisons)
+            return removed

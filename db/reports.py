@@ -1,0 +1,88 @@
+"""Read-only figures, each in one statement."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from sqlalchemy import case, distinct, func, select
+
+from core.domain import Outcome, Query, QueryId, UserId
+from core.readiness import Requirement, readiness
+from db.assignments import unrated
+from db.engine import Database
+from db.events import in_force
+from db.models import ComparisonRow, LLMRow, QueryRow, TaskRow, UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is. Users are people and simulated users; ratings are those in force."""
+
+    users: int
+    people: int
+    simulated: int
+    ratings: int
+    queries: int
+    llms: int
+
+
+def counts(database: Database) -> Counts:
+    """How much there is, now."""
+    users = select(func.count()).select_from(UserRow)
+    statement = select(
+        users.scalar_subquery(),
+        users.where(~UserRow.simulated).scalar_subquery(),
+        users.where(UserRow.simulated).scalar_subquery(),
+        select(func.count()).select_from(ComparisonRow).where(in_force()).scalar_subquery(),
+        select(func.count()).select_from(QueryRow).scalar_subquery(),
+        select(func.count()).select_from(LLMRow).scalar_subquery(),
+    )
+    with database.read() as session:
+        return Counts(*session.execute(statement).one())
+
+
+def ratings_per_user(database: Database) -> pd.DataFrame:
+    """Columns user, ratings, simulated: every user, those without ratings too, most ratings first."""
+    ratings = func.count(ComparisonRow.id)
+    statement = (
+        select(UserRow.name, ratings, UserRow.simulated)
+        .outerjoin(ComparisonRow, (ComparisonRow.user_id == UserRow.id) & in_force())
+        .group_by(UserRow.id)
+        .order_by(ratings.desc(), UserRow.name)
+    )
+    with database.read() as session:
+        return pd.DataFrame(session.execute(statement).all(), columns=["user", "ratings", "simulated"])
+
+
+def training_readiness(database: Database) -> tuple[Requirement, ...]:
+    """What training needs and how much of it there is."""
+    decisive = case((ComparisonRow.outcome.in_([Outcome.A, Outcome.B]), 1), else_=0)
+    sides = (
+        select(ComparisonRow.llm_a_id)
+        .where(in_force())
+        .union(select(ComparisonRow.llm_b_id).where(in_force()))
+        .subquery()
+    )
+    statement = select(
+        func.count(),
+        func.coalesce(func.sum(decisive), 0),
+        func.count(distinct(ComparisonRow.query_id)),
+        select(func.count()).select_from(sides).scalar_subquery(),
+    ).where(in_force())
+    with database.read() as session:
+        return readiness(*session.execute(statement).one())
+
+
+def unrated_queries(database: Database, user: UserId, limit: int) -> list[Query]:
+    """The first `limit` queries with responses to compare that this user has not rated, by task; a stranger has rated
+    none.
+    """
+    person = select(UserRow.id).where(UserRow.name == user).scalar_subquery()
+    statement = (
+        select(QueryRow.key, QueryRow.turns, TaskRow.name)
+        .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
+        .where(QueryRow.id.in_(unrated(func.coalesce(person, 0))))
+        .order_by(TaskRow.name, QueryRow.id)
+        .limit(limit)
+    )
+    with database.read() as session:
+        return [Query(QueryId(key), tuple(turns), task or "") for key, turns, task in session.execute(statement)]

@@ -1,0 +1,135 @@
+"""The router in service: the active version, loaded once and shared, or the population's Bradley-Terry where there is
+none yet.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from core.domain import LLMId, Query, UserId
+from core.encoders import TextEncoder
+from core.explain import Reason, explain
+from core.routers import load_router
+from core.routers.base import Personal, Pooled, Router
+from core.routers.bradley_terry import BradleyTerryRouter
+from db.engine import Database
+from db.preferences import PreferenceStore
+from db.routers import RouterRegistry
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """A router ready to predict. `version` is its number in the registry, None for the population fallback."""
+
+    router: Router
+    version: int | None
+
+    @property
+    def name(self) -> str:
+        """How the router is called on screens and in `route --json`."""
+        return f"{self.router.kind}-{self.version}" if self.version else "bradley_terry (no router trained yet)"
+
+
+class Choice(NamedTuple):
+    """One LLM's place in a decision: its probability of being liked best, its 95 % interval where the router has a
+    posterior, and what a stranger would get.
+    """
+
+    llm: LLMId
+    name: str
+    probability: float
+    low: float | None
+    high: float | None
+    average: float
+    input_price: float | None
+    output_price: float | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the router in service says to one person about one query. `choices` best first; `ratings` counts those it
+    knows of them.
+
+    `lead` is the posterior probability that the first choice is truly liked better than the second; None where the
+    router has no posterior. `rungs` are the kinds of router behind the choice with their shares, most first; empty
+    where it is one alone.
+    """
+
+    service: str
+    version: int | None
+    ratings: int
+    choices: tuple[Choice, ...]
+    lead: float | None
+    reasons: tuple[Reason, ...]
+    rungs: tuple[tuple[str, float], ...]
+
+
+class Serving:
+    """Keeps the active router in memory and turns over by fact: when another version is activated, or ratings change
+    the fallback.
+    """
+
+    def __init__(self, database: Database, encoder: TextEncoder) -> None:
+        self._store, self._registry, self._encoder = PreferenceStore(database), RouterRegistry(database), encoder
+        self._lock = threading.Lock()
+        self._loaded: tuple[object, Service] | None = None
+
+    def service(self) -> Service:
+        """The router in service now. Raises CorruptArtifact when its bytes are damaged."""
+        active = self._registry.active()
+        fact = active.id if active else self._store.revision()
+        with self._lock:
+            if self._loaded is None or self._loaded[0] != fact:
+                router = (
+                    load_router(active.kind, self._registry.load(active.id), self._encoder)
+                    if active
+                    else self._population()
+                )
+                self._loaded = fact, Service(router, active.id if active else None)
+            return self._loaded[1]
+
+    def decide(self, user: UserId, query: Query, *, explained: bool = True) -> Decision:
+        """Everything to show of one decision, from all that this person has said up to now.
+
+        Reasons cost as many predictions as there are ratings; without `explained` there are none.
+        """
+        service, history = self.service(), self._store.history(user)
+        router = service.router
+        own = router.predict_proba(user, [query], history)[0]  # [L]
+        average = router.predict_proba(user, [query], None)[0]
+        order = [int(i) for i in np.argsort(-own, kind="stable")]
+        low: list[float | None] = [None] * len(own)
+        high = low
+        lead: float | None = None
+        reasons: tuple[Reason, ...] = ()
+        if isinstance(router, Personal):
+            draws = router.predict_draws(user, [query], history)[:, 0]  # [N, L]
+            low, high = np.quantile(draws, [0.025, 0.975], axis=0).tolist()
+            lead = float((draws[:, order[0]] > draws[:, order[1]]).mean()) if len(order) > 1 else None
+            reasons = explain(router, user, query, history) if explained else ()
+        rungs: list[tuple[str, float]] = []
+        if isinstance(router, Pooled):
+            rungs = list(zip(router.names, router.rungs(user, [query], history)[0].tolist(), strict=True))
+        by_id = {llm.llm_id: llm for llm in history.llms}
+        choices = [
+            Choice(
+                llm.llm_id,
+                llm.name or llm.llm_id,
+                float(own[i]),
+                low[i],
+                high[i],
+                float(average[i]),
+                llm.input_price,
+                llm.output_price,
+            )
+            for i in order
+            if (llm := by_id.get(router.llms[i]))
+        ]
+        rungs.sort(key=lambda rung: -rung[1])
+        return Decision(service.name, service.version, len(history), tuple(choices), lead, reasons, tuple(rungs))
+
+    def _population(self) -> Router:
+        snapshot = self._store.snapshot()
+        return BradleyTerryRouter.fit(snapshot, snapshot, self._encoder)

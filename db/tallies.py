@@ -1,0 +1,143 @@
+"""Ratings counted in the database, cell by cell: what a leaderboard reads, in as many statements however many there
+are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sqlalchemy import CTE, ColumnElement, Select, case, func, literal, literal_column, select, union
+from sqlalchemy.orm import Session
+
+from core.domain import OUTCOMES
+from core.tally import WITHDRAWN, Floats, Mask, Tally
+from core.traits import STYLE, style
+from db import snapshots
+from db.engine import Database
+from db.events import latest
+from db.models import AssignmentRow, ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
+
+STREAMED = 1000  # texts in memory at a time
+
+_CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "reweighted", "longer")
+_RATING = (*_CELL[:-1], "response_a", "response_b")
+
+
+def tally(database: Database) -> Tally:
+    """All ratings ever given, also those taken back, counted by who won, task, kind of user and longer side."""
+    with database.read() as session:
+        rows = _rows(session, _CELL).subquery()
+        keys, weight = [rows.c[name] for name in _CELL], rows.c.weight
+        counted = select(*keys, func.count(), func.sum(weight), func.sum(weight * weight)).group_by(*keys)
+        return _as_tally(session, _columns(session, counted, (*_CELL, "count", "weight", "weight_squared")))
+
+
+def styled_tally(database: Database) -> Tally:
+    """The same rating by rating with the style of both responses, but not which was longer. Reads every text that was
+    rated.
+    """
+    with database.read() as session:
+        columns = _columns(session, _rows(session, _RATING), (*_RATING, "weight"))
+        n, weight = len(columns["weight"]), np.array(columns["weight"], float)
+        columns |= {"longer": np.zeros(n), "count": np.ones(n), "weight_squared": weight**2}
+        styles = _styles(session, columns["response_a"], columns["response_b"])
+        return replace(_as_tally(session, columns), style=styles)
+
+
+def _columns(session: Session, statement: Select[*tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, Any]:
+    rows = session.execute(statement).all()
+    return dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+
+
+def _as_tally(session: Session, columns: dict[str, Any]) -> Tally:
+    llms = snapshots.llms(session)
+    ids = session.scalars(select(LLMRow.id).order_by(LLMRow.id)).all()
+    tasks = session.execute(select(TaskRow.id, TaskRow.name).order_by(TaskRow.name)).all()
+    llm_row = {row: i for i, row in enumerate(ids)}
+
+    def column(name: str, code: dict[Any, int] | None = None) -> Any:
+        values = columns[name]
+        return np.array([code[value] for value in values] if code else values, np.int64)
+
+    task_row: dict[Any, int] = {None: -1} | {row: i for i, (row, _) in enumerate(tasks)}
+    outcome_code: dict[Any, int] = {None: WITHDRAWN} | {outcome: i for i, outcome in enumerate(OUTCOMES)}
+    count, reweighted = column("count"), column("reweighted").astype(bool)
+    weight, squared = (np.array(columns[name], float) for name in ("weight", "weight_squared"))
+    scale = _scale(count, weight, reweighted)
+    return Tally(
+        llms, tuple(name for _, name in tasks), column("llm_a", llm_row), column("llm_b", llm_row),
+        column("outcome", outcome_code), column("task", task_row), column("simulated").astype(bool),
+        column("longer"), count, weight * scale, squared * scale**2,
+    )  # fmt: skip
+
+
+def _scale(count: Any, weight: Floats, reweighted: Mask) -> Floats:
+    """Brings the mean weight of the reweighted ratings to 1, so that one of them counts as much as any other rating."""
+    total = weight[reweighted].sum()
+    return np.where(reweighted, count[reweighted].sum() / total if total else 1.0, 1.0)
+
+
+def _rows(session: Session, names: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
+    """The last event of every rating: the columns named and its weight.
+
+    A pair drawn uniformly has weight 1; one drawn in another way has the inverse of the probability of its draw.
+    """
+    it = ComparisonRow
+    reweighted = AssignmentRow.id.is_not(None) & ~AssignmentRow.reason.startswith("uniform")
+    known: dict[str, ColumnElement[Any]] = {
+        "llm_a": it.llm_a_id.expression, "llm_b": it.llm_b_id.expression, "outcome": it.outcome.expression,
+        "task": QueryRow.task_id.expression, "simulated": UserRow.simulated.expression,
+        "reweighted": case((reweighted, 1), else_=0),
+        "response_a": it.response_a_id.expression, "response_b": it.response_b_id.expression,
+    }  # fmt: skip
+    words = _characters(session)
+    a, b = words.alias(), words.alias()
+    if "longer" in names:
+        known["longer"] = _longer(a.c.characters, b.c.characters)
+    statement = (
+        select(*(known[name].label(name) for name in names))
+        .add_columns(case((reweighted, 1.0 / AssignmentRow.probability), else_=literal_column("1.0")).label("weight"))
+        .select_from(it)
+        .join(UserRow, UserRow.id == it.user_id)
+        .join(QueryRow, QueryRow.id == it.query_id)
+        .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
+        .where(latest())
+    )
+    if "longer" in names:
+        statement = statement.join(a, a.c.id == it.response_a_id).join(b, b.c.id == it.response_b_id)
+    return statement
+
+
+def _longer(in_a: ColumnElement[int], in_b: ColumnElement[int]) -> ColumnElement[int]:
+    """1 where A's judged reply has more characters, -1 where B's has; 0 where equal, as two unknown, empty ones are."""
+    return case((in_a > in_b, literal(1)), (in_a < in_b, literal(-1)), else_=literal(0))
+
+
+def _characters(session: Session) -> CTE:
+    """Of every judged reply. Materialised: each text is measured once and not once a rating, a third of the time."""
+    turns = ResponseRow.turns
+    if session.get_bind().dialect.name == "postgresql":
+        length = func.length(turns.op("->>")(literal_column("-1")))
+    else:
+        length = func.length(func.json_extract(turns, literal_column("'$[#-1]'")))
+    return select(ResponseRow.id, length.label("characters")).cte("words").prefix_with("MATERIALIZED")
+
+
+def _styles(session: Session, responses_a: Sequence[int], responses_b: Sequence[int]) -> Floats:
+    """[N, 2 K]: the style of A's and of B's response, NaN where both are without words, as imports of bare choices."""
+    shown = union(select(ComparisonRow.response_a_id), select(ComparisonRow.response_b_id))
+    found = session.execute(
+        select(ResponseRow.id, ResponseRow.turns)
+        .where(ResponseRow.id.in_(shown))
+        .order_by(ResponseRow.id)
+        .execution_options(yield_per=STREAMED)
+    )
+    ids, counts = [], []
+    for row, turns in found:
+        ids.append(row)
+        counts.append(style(turns[-1]))
+    table, known = np.array(counts, float).reshape(-1, len(STYLE)), np.array(ids, np.int64)
+    sides = [table[np.searchsorted(known, np.array(side, np.int64))] for side in (responses_a, responses_b)]
+    wordless = (sides[0][:, 0] == 0) & (sides[1][:, 0] == 0)
+    return np.where(wordless[:, None], np.nan, np.hstack(sides))

@@ -1,0 +1,37 @@
+"""Welcome: what this is, who you are, and the first step."""
+
+import streamlit as st
+
+from pages.parts.account import show_sign_in
+from pages.parts.context import context, current_person
+from pages.parts.empty import show_nothing_to_rate
+
+PURPOSE = (
+    "Rate pairs of answers without knowing who wrote them. "
+    "PrefRoute learns your taste and sends each query to the LLM you would pick."
+)
+STORED = (
+    "Stored under your name: what you rated, when, and how long a pair was on screen. "
+    "Only you can change or withdraw your ratings."
+)
+
+st.title("PrefRoute")
+st.write(PURPOSE)
+
+person = current_person()
+if person is None:
+    show_sign_in()
+    st.caption(STORED)
+    st.stop()
+
+progress = context().store.progress(person.name)
+if progress.available:
+    label = "Go on rating" if progress.rated else "Start rating"
+    if st.button(f"{label} ({progress.available} left)", key="welcome.rate", type="primary"):
+        st.switch_page("pages/annotate/rate.py")
+elif progress.rated:
+    st.success(f"You rated all {progress.rated}. Thank you.")
+else:
+    show_nothing_to_rate()
+st.page_link("pages/explore/routing.py", label="See which LLM you would get")
+st.page_link("pages/manage/training.py", label="Train a router")

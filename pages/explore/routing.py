@@ -1,0 +1,144 @@
+"""Who gets which LLM: one person, one query, the ranked LLMs beside the average user's, and the ratings that weighed
+most.
+"""
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.domain import Query, UserId
+from db.reports import ratings_per_user, unrated_queries
+from db.serving import Choice, Decision
+from pages.parts.charts import choice_chart, height_of
+from pages.parts.context import context, require_person
+from pages.parts.empty import show_nothing_to_rate
+from pages.parts.reasons import show_reasons
+from pages.parts.routers import name_of
+
+FEW_RATINGS = 20
+CLEAR_LEAD = 0.8
+LEAST_SHOWN = 0.01
+
+
+def query_label(query: Query) -> str:
+    """One line in the picker."""
+    words = " ".join(query.turns[-1].split())
+    return f"{query.task}: {words}"[:120] if query.task else words[:120]
+
+
+def show_standing(user: str, decision: Decision) -> None:
+    """How personal this answer is, in a sentence, where that needs saying."""
+    if decision.version is None:
+        st.warning("No router yet: this is one ranking for all. Train a router to see personal picks.")
+        st.page_link("pages/manage/training.py", label="Go to Training and routers")
+    elif not decision.ratings:
+        st.info(f"{user} has no ratings yet, so this is what the average user gets.")
+    elif decision.ratings < FEW_RATINGS:
+        st.info(f"Early days: {decision.ratings} of {FEW_RATINGS} ratings. The picks move with each further rating.")
+
+
+def show_figures(decision: Decision) -> None:
+    """The pick, the average user's pick, and how close the runner-up is."""
+    choices = decision.choices
+    top, usual = choices[0], max(choices, key=lambda choice: choice.average)
+    first, second, third = st.columns(3)
+    show_figure(first, "Pick", top.name, share(top))
+    show_figure(second, "The average user's pick", usual.name, f"{usual.average:.0%}")
+    if len(choices) > 1:
+        show_figure(third, "Runner-up", choices[1].name, share(choices[1]) + verdict(decision.lead))
+
+
+def verdict(lead: float | None) -> str:
+    """Whether the posterior can tell the first two apart."""
+    if lead is None:
+        return ""
+    return ", clearly behind" if lead >= CLEAR_LEAD else ", too close to call"
+
+
+def show_figure(column: DeltaGenerator, label: str, name: str, detail: str) -> None:
+    """A name large once, with its figure."""
+    column.caption(label)
+    column.subheader(name, anchor=False)
+    column.caption(detail)
+
+
+def share(choice: Choice) -> str:
+    """A probability with its interval, where there is one."""
+    interval = f" ({choice.low:.0%} to {choice.high:.0%})" if choice.low is not None else ""
+    return f"{choice.probability:.0%}{interval}"
+
+
+def show_choices(user: str, decision: Decision) -> None:
+    """Every LLM with its interval and the average user's mark, and the same as a table with prices."""
+    table = pd.DataFrame(decision.choices).drop(columns="llm").rename(columns={"name": "llm"})
+    st.altair_chart(
+        choice_chart(table),
+        alt=f"Probability of each LLM for {user}, beside the average user's",
+        height=height_of(len(table)),
+    )
+    interval = ", 95 % interval of the posterior" if decision.lead is not None else ""
+    st.caption(
+        f"Blue: {user}{interval}, from {decision.ratings} ratings. Grey tick: the average user. "
+        f"Router: {decision.service}."
+    )
+    if decision.rungs:
+        parts = [f"{name_of(kind)} {part:.0%}" for kind, part in decision.rungs if part >= LEAST_SHOWN]
+        st.caption(
+            f"Who made this choice: {', '.join(parts)}. "
+            "The weights were settled on held-out ratings of people who had rated about as much."
+        )
+    with st.expander("The same as a table, with prices"):
+        shown = table.assign(**{column: 100 * table[column] for column in ("probability", "low", "high", "average")})
+        percent = {
+            name: st.column_config.NumberColumn(format="%.1f %%") for name in ("probability", "low", "high", "average")
+        }
+        price = {
+            "input_price": st.column_config.NumberColumn("$ per million tokens in", format="%.2f"),
+            "output_price": st.column_config.NumberColumn("$ per million tokens out", format="%.2f"),
+        }
+        st.dataframe(shown, hide_index=True, column_config=percent | price)
+
+
+person = require_person()
+here = context()
+st.title("Who gets which LLM")
+
+table = ratings_per_user(here.database)
+simulated = dict(zip(table["user"], table["simulated"], strict=True))
+names = [person.name, *(name for name in simulated if name != person.name)]
+
+
+def user_label(name: str) -> str:
+    """A name with what must be said about it."""
+    if name == person.name:
+        return f"{name} (you)"
+    return f"{name} (simulated)" if simulated.get(name) else name
+
+
+left, right = st.columns([1, 2])
+chosen = left.selectbox("User", names, key="routing.user", format_func=user_label)
+unrated = unrated_queries(here.database, UserId(chosen), limit=200)
+picked: Query | None = right.selectbox(
+    "A query they have not rated", unrated, key="routing.query", format_func=query_label
+)
+typed = st.text_area(
+    "Or type a query", key="routing.typed", max_chars=8000, height=80, placeholder="Anything you would ask an LLM"
+)
+
+query = Query.typed(typed) if typed.strip() else picked
+if query is None:
+    if table["ratings"].sum():
+        st.info(f"{user_label(chosen)} rated every query here. Type one above.")
+    else:
+        show_nothing_to_rate()
+    st.stop()
+with st.spinner("Deciding"):
+    decision = here.serving.decide(UserId(chosen), query)
+if len(decision.choices) == 0:
+    show_nothing_to_rate()
+    st.stop()
+
+show_standing(user_label(chosen), decision)
+show_figures(decision)
+show_choices(user_label(chosen), decision)
+show_reasons(decision)

@@ -1,0 +1,95 @@
+"""The card of a training run: where it is, its loss curve, how to stop it, and what it measured."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from db.runs import Run
+from pages.parts.charts import height_of, loss_chart, standing_chart
+from pages.parts.context import context
+from pages.parts.errors import callback
+from pages.parts.routers import name_of
+
+STATUS = {
+    "queued": "Waiting for a worker",
+    "running": "Running",
+    "done": "Done",
+    "failed": "Failed",
+    "cancelled": "Cancelled",
+    "interrupted": "Interrupted: its worker died. The router in service is unchanged; train again when you like.",
+}
+
+
+@callback
+def cancel(run: int, by: str) -> None:
+    """Ask the worker to stop; it does within one epoch."""
+    context().runs.cancel(run, by)
+
+
+def show_active_run(run: Run, person: str) -> None:
+    """A run that is queued or running, with its progress and its way out."""
+    asked = " · stopping" if run.cancel_requested else ""
+    st.markdown(f"**Run {run.id}** · {STATUS[run.status]}{asked}")
+    share = min(run.step / run.steps, 1.0) if run.steps else 0.0
+    st.progress(
+        share, text=f"{run.stage.capitalize() or 'Starting'} {run.step} of {run.steps}" if run.steps else "Starting"
+    )
+    show_curve(run)
+    st.button(
+        "Cancel", key=f"training.cancel.{run.id}", on_click=cancel, args=(run.id, person), disabled=run.cancel_requested
+    )
+
+
+def show_curve(run: Run) -> None:
+    """The loss curve so far, if there is one."""
+    curve = context().runs.curve(run.id)
+    if len(curve):
+        st.altair_chart(
+            loss_chart(
+                pd.DataFrame(
+                    [(c.step, c.train, c.validation) for c in curve], columns=["epoch", "train_loss", "validation_loss"]
+                )
+            ),
+            alt="Loss by epoch",
+            width="stretch",
+        )
+
+
+def show_ended_run(run: Run) -> None:
+    """A run that has ended: why, or what it measured."""
+    st.markdown(f"**Run {run.id}** · {STATUS[run.status]}")
+    if run.error:
+        st.error(run.error)
+    if run.report:
+        show_report(run.report)
+    show_curve(run)
+
+
+def show_report(report: Mapping[str, Any]) -> None:
+    """Every router's accuracy on the same held-out ratings, and whether personal routing is better."""
+    rows = [
+        {
+            "router": name_of(s["router"]),
+            "accuracy": s["accuracy"]["value"],
+            "low": s["accuracy"]["low"],
+            "high": s["accuracy"]["high"],
+        }
+        for s in report["standings"]
+    ]
+    gain = report["standings"][0]["gain"]
+    if gain["low"] > 0:
+        st.success("Personal routing is better than one ranking for all, beyond the interval.")
+    else:
+        st.info("Personal routing and one ranking for all are not separable yet on these ratings.")
+    st.altair_chart(
+        standing_chart(pd.DataFrame(rows)),
+        alt="Accuracy of each router on held-out ratings",
+        height=height_of(len(rows)),
+    )
+    st.caption(
+        f"{report['ratings']['test']} held-out ratings of {gain['users']} users, split by query; "
+        "95 % intervals by bootstrap over users. "
+        f"Log-loss gain over one ranking for all: {gain['value']:.3f} ({gain['low']:.3f} to {gain['high']:.3f})."
+    )

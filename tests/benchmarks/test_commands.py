@@ -1,0 +1,269 @@
+"""`python -m benchmarks NAME`: each command on a tiny world, its JSON and what its figures must be there."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks import coldstart as coldstart_module
+from benchmarks.__main__ import app
+from benchmarks.coldstart import Plan, coldstart
+from benchmarks.controls import Plan as ControlsPlan
+from benchmarks.controls import controls, shuffled
+from benchmarks.cost import cost
+from benchmarks.measurement import Cell, measure, measure_here
+from benchmarks.votes import fold_by_question, of_others
+from benchmarks.world import load_truth, load_world
+from core import importers
+from core.dataset import PreferenceDataset
+from core.errors import InvalidInput, NotEnoughData, UnreadableFile
+from core.routers.user_bradley_terry import UserBradleyTerryRouter
+from tests.planted import HashEncoder
+
+KEYS = {
+    "router", "users", "ratings", "seed", "top1", "utility", "log_loss", "ece", "fit_cpu_s", "predict_us", "peak_mb",
+}  # fmt: skip
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    payload: dict[str, list[dict[str, Any]]] = json.loads(path.read_text())
+    assert set(payload) == {"rows"}
+    return payload["rows"]
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure without a process each: seconds saved where only the figures matter."""
+    monkeypatch.setattr("benchmarks.quality.measure", measure_here)
+
+
+def test_quality_as_it_is_called(world_folder: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "quality",
+        "--data",
+        str(world_folder),
+        "--users",
+        "12",
+        "--ratings",
+        "20",
+    ]
+    command += ["--seeds", "2", "--routers", "uniform,user_bradley_terry", "--json", str(tmp_path / "out.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(tmp_path / "out.json")
+    assert [(r["router"], r["seed"]) for r in rows] == [
+        (n, s) for n in ("uniform", "user_bradley_terry") for s in (0, 1)
+    ]
+    assert all(set(row) == KEYS for row in rows)
+    assert all((row["users"], row["ratings"]) == (12, 20) for row in rows)
+    uniform, personal = rows[0], rows[2]
+    assert uniform["top1"] == pytest.approx(0.2)
+    assert uniform["utility"] == pytest.approx(0, abs=1e-6)
+    assert uniform["log_loss"] == pytest.approx(np.log(2))
+    assert personal["top1"] > 0.6
+    assert personal["utility"] > 0.8
+    assert personal["log_loss"] < 0.4
+    assert all(row["peak_mb"] >= 0 and row["predict_us"] > 0 for row in rows)
+    assert "uniform seed 1" in done.stderr
+    assert "(oracle)" in done.stdout
+    assert "(oracle)" not in (tmp_path / "out.json").read_text()
+
+
+@pytest.mark.usefixtures("in_process")
+def test_quality_from_the_best_of_n(world_folder: Path, tmp_path: Path) -> None:
+    arguments = ["quality", "--data", str(world_folder), "--users", "10", "--ratings", "dense", "--losers", "2"]
+    arguments += ["--routers", "user_bradley_terry", "--json", str(tmp_path / "out.json")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (row,) = rows_of(tmp_path / "out.json")
+    assert row["ratings"] == "dense"
+    assert row["top1"] > 0.6
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_router_that_cannot_be_measured_costs_only_its_own_figures(
+    world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise NotEnoughData("Two more ratings are needed.")
+
+    monkeypatch.setattr(UserBradleyTerryRouter, "fit", broken)
+    arguments = ["quality", "--data", str(world_folder), "--users", "4", "--routers", "user_bradley_terry,uniform"]
+    result = CliRunner().invoke(app, [*arguments, "--json", str(tmp_path / "out.json")])
+    assert result.exit_code == 1
+    assert [row["router"] for row in rows_of(tmp_path / "out.json")] == ["uniform"]
+    assert "Two more ratings are needed." in result.output
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--users", "99"], "holds 24 users"),
+        (["--routers", "magic"], "no kind of router called 'magic'"),
+        (["--ratings", "few"], "neither a number of ratings nor 'dense'"),
+        (["--data", "nowhere"], "not in the format"),
+    ],
+)
+def test_wrong_arguments_are_said_in_one_sentence(world_folder: Path, extra: list[str], words: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", "quality", "--data", str(world_folder), "--users", "4", *extra]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_process_of_its_own_measures_the_same(world_folder: Path) -> None:
+    cell = Cell(world_folder, 6, 10, 1, "bradley_terry", 0)
+    one, other = measure(cell), measure_here(cell)
+    assert np.array_equal(one.probability, other.probability)
+    assert one.probability.shape == (6, 8, 5)
+
+
+def test_the_world_is_split_as_the_folder_says(world_folder: Path) -> None:
+    world, truth = load_world(world_folder, 10, 7), load_truth(world_folder, 10)
+    assert np.bincount(world.train.user).tolist() == [7] * 10
+    assert np.bincount(world.validation.user).tolist() == [6] * 10
+    seen = set(world.train.query.tolist()), set(world.validation.query.tolist())
+    assert seen[0].isdisjoint(seen[1])
+    assert not {q.query_id for q in world.test} & {q.query_id for q in world.train.queries}
+    assert not set(world.train.ids) & set(world.validation.ids)
+    assert truth.utility.shape == (10, 8, 5)
+    assert world.encoder.encode([world.test[0].text]).shape == (1, 64)
+    with pytest.raises(InvalidInput, match="no vector"):
+        world.encoder.encode(["never seen"])
+
+
+def test_dense_pairs_let_the_best_win_against_different_losers(world_folder: Path) -> None:
+    world = load_world(world_folder, 5, "dense", 4)
+    train = world.train
+    assert len(train) == 5 * 20 * 4
+    winner = np.where(train.label == 1, train.llm_a, train.llm_b)
+    loser = np.where(train.label == 1, train.llm_b, train.llm_a)
+    for key in {(u, q) for u, q in zip(train.user, train.query, strict=True)}:
+        rows = (train.user == key[0]) & (train.query == key[1])
+        assert len(set(winner[rows])) == 1
+        assert len({*winner[rows], *loser[rows]}) == 5
+    assert 0.4 < train.label.mean() < 0.6
+    with pytest.raises(InvalidInput, match="From 1 to 4"):
+        load_world(world_folder, 5, "dense", 5)
+
+
+class OnboardingRouter(UserBradleyTerryRouter):
+    """Bradley-Terry that takes in a new LLM at the strength its first comparisons suggest:
+
+    enough to see the protocol work.
+    """
+
+    def with_llm(self, llm, comparisons: PreferenceDataset) -> "OnboardingRouter":
+        column = comparisons.llms.index(llm)
+        won = np.where(comparisons.llm_a == column, comparisons.label, 1 - comparisons.label)
+        share = (won.sum() + 0.5) / (len(comparisons) + 1)
+        return OnboardingRouter(
+            (*self.llms, llm.llm_id), np.append(self.population, np.log(share / (1 - share))), self.precision
+        )
+
+
+def test_coldstart(
+    world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = {"bradley_terry": OnboardingRouter, "user_bradley_terry": UserBradleyTerryRouter}
+    monkeypatch.setattr(coldstart_module, "router_class", kinds.__getitem__)
+    coldstart(Plan(world_folder, 24, 20, 1, tuple(kinds), ()), tmp_path / "out.json")
+    rows = rows_of(tmp_path / "out.json")
+    users = [r for r in rows if r["part"] == "new_users" and r["router"] == "user_bradley_terry"]
+    assert [r["shown"] for r in users] == [0, 5, 10, 20]
+    assert users[0]["share_of_full"] < users[-1]["share_of_full"] == pytest.approx(1, abs=0.25)
+    assert all(r["share_low"] <= r["share"] <= r["share_high"] for r in users)
+    llms = [r for r in rows if r["part"] == "new_llm"]
+    assert {r["llm"] for r in llms} == {"llm-0", "llm-4"}  # each camp's favourite
+    assert [r["shown"] for r in llms if r["router"] == "bradley_terry"] == [0, 0, 20, 100, 500] * 2
+    assert [r.get("note") for r in llms if r["router"] == "user_bradley_terry"] == [None, "not supported"] * 2
+    never = [r for r in llms if r.get("how") == "never"]
+    assert all(r["recall"] == 0 < r["recall_full"] for r in never)
+    onboarded = [r for r in llms if r["router"] == "bradley_terry" and r["shown"] == 500]
+    assert all(r["recall"] > 0.3 for r in onboarded)
+    assert "not supported" in capsys.readouterr().out
+
+
+def test_coldstart_names_an_unknown_llm(world_folder: Path) -> None:
+    with pytest.raises(InvalidInput, match="no LLM 'gpt-9'"):
+        coldstart(Plan(world_folder, 4, 5, 1, ("uniform",), ("gpt-9",)), None)
+
+
+def test_cost(real_folder: Path, tmp_path: Path) -> None:
+    encoder = HashEncoder()
+    for _ in range(2):
+        cost(real_folder, ("llmrouter_quality", "routellm"), tmp_path / "cache", 0, tmp_path / "out.json", encoder)
+    assert encoder.texts_encoded == 50  # the distinct texts, once
+    rows = {(r["set"], r["router"]): r for r in rows_of(tmp_path / "out.json")}
+    assert {router for _, router in rows} == {"knn", "ridge", "random", "best on train", "(oracle)"}
+    for name in ("llmrouter_quality", "routellm"):
+        best, oracle, fitted = (rows[name, r] for r in ("best on train", "(oracle)", "ridge"))
+        assert best["pick_entropy"]["value"] == 0
+        assert best["apgr"]["value"] == pytest.approx(0.5)
+        for figure in ("quality", "aiq", "deferral_area", "apgr", "value_over_best"):
+            assert fitted[figure]["value"] <= oracle[figure]["value"] + 1e-9
+            assert fitted[figure]["low"] <= fitted[figure]["value"] <= fitted[figure]["high"]
+        assert oracle["aiq"]["value"] > oracle["aiq_zero_router"]["value"]
+        assert fitted["quality"]["value"] > best["quality"]["value"]  # the texts tell which LLM is right
+
+
+def test_controls(world_folder: Path, real_folder: Path, tmp_path: Path) -> None:
+    sets = ("mt_bench_human", "prd_llm_judges")
+    plan = ControlsPlan("user_bradley_terry", world_folder, 24, 20, real_folder, sets, 4)
+    assert controls(plan, HashEncoder(), tmp_path / "out.json")
+    rows = rows_of(tmp_path / "out.json")
+    by_name = {row["control"]: row for row in rows}
+    assert all(row["holds"] for row in rows)
+    assert by_name["personal lift"]["low"] > 0.1
+    assert by_name["identical histories"]["value"] <= 1e-6
+    assert by_name["user swap"]["value"] > 0.9
+    assert by_name["mt_bench_human: log-loss minus global router"]["over"] == "users"
+    assert by_name["prd_llm_judges: log-loss minus same router with others' ratings"]["over"] == "questions"
+
+
+def test_controls_of_a_router_that_knows_no_users_fail(world_folder: Path, tmp_path: Path) -> None:
+    plan = ControlsPlan("bradley_terry", world_folder, 12, 20, world_folder, ())
+    assert not controls(plan, HashEncoder(), tmp_path / "out.json")
+    holds = {row["control"]: row["holds"] for row in rows_of(tmp_path / "out.json")}
+    assert holds == {
+        "identical histories": True,
+        "user swap": False,
+        "personal lift": False,
+        "lift, users shuffled": True,
+    }
+
+
+def test_shuffling_keeps_how_much_each_rated_and_folds_keep_questions_whole(
+    world_folder: Path, real_folder: Path
+) -> None:
+    train = load_world(world_folder, 10, 20).train
+    mixed = shuffled(train, 0)
+    assert np.array_equal(np.bincount(mixed.user), np.bincount(train.user))
+    assert (mixed.user != train.user).mean() > 0.8
+    others = of_others(train, 0)
+    assert np.array_equal(np.bincount(others.user), np.bincount(train.user))
+    owner = dict(zip(train.ids, train.user, strict=True))
+    assert all(owner[i] != user for i, user in zip(others.ids, others.user, strict=True))
+    bundle = importers.read(real_folder / "mt_bench_human" / "human_judgments.parquet")
+    data = PreferenceDataset.from_comparisons(bundle.comparisons, bundle.queries, bundle.llms)
+    fold = fold_by_question(data, 5, 0)
+    assert all(len(set(fold[data.query == q])) == 1 for q in np.unique(data.query))
+    assert np.bincount(fold).min() > 0
+    with pytest.raises(InvalidInput, match="cannot be split"):
+        fold_by_question(data, 21, 0)
+
+
+def test_a_folder_of_another_format_is_said(tmp_path: Path) -> None:
+    (tmp_path / "queries.parquet").write_bytes(b"no parquet")
+    with pytest.raises(UnreadableFile, match="not in the format"):
+        load_world(tmp_path, 1, 1)

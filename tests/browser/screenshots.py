@@ -1,0 +1,88 @@
+"""`make screenshots`: every page, wide and narrow, light and dark, empty and full, as PNG files in screenshots/ here.
+
+The README shows two of them. Run it after a change that people see, and look at what it made.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from playwright.sync_api import sync_playwright
+
+from core.settings import ROOT
+from tests.browser.conftest import serving
+from tests.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+FOLDER = Path(__file__).parent / "screenshots"
+PAGES = ("welcome", "rate", "my_ratings", "routing", "leaderboard", "training")
+SIZES = {"wide": (1280, 1000), "narrow": (390, 844)}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+SHOWN_USER = "simulated-by-occasion-03"
+
+
+def main() -> None:
+    """Make all of them."""
+    import shutil
+
+    path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)))
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        for state in ("empty", "full"):
+            url = f"sqlite:///{folder}/{state}.db"
+            if state == "full":
+                for command in ("demo", "train"):
+                    environment = {**os.environ, "DATABASE_URL": url}
+                    subprocess.run([sys.executable, "cli.py", command], cwd=ROOT, check=True, env=environment)
+            with serving(url, Path(folder) / "log", PREFROUTE_DEMO="false") as address:
+                for size in SIZES:
+                    for scheme in SCHEMES:
+                        shoot(browser, address, state, size, scheme)
+        browser.close()
+
+
+def shoot(browser: "Browser", address: str, state: str, size: str, scheme: Literal["light", "dark"]) -> None:
+    """All pages in one size and scheme, as one person."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("link", name="Train a router").wait_for()
+    for name in PAGES:
+        page.goto(f"{address}/{'' if name == 'welcome' else name}")
+        settle(page)
+        if name == "routing" and state == "full":
+            choose_user(page)
+        page.screenshot(path=FOLDER / f"{name}-{state}-{size}-{scheme}.png")
+    context.close()
+
+
+def choose_user(page: "Page") -> None:
+    """Show a simulated user, whose ratings make a picture."""
+    page.locator(".st-key-routing-user input").click()
+    page.keyboard.type(SHOWN_USER)
+    page.keyboard.press("Enter")
+    settle(page)
+    page.get_by_text("Ratings that weighed most").wait_for()
+    settle(page)
+
+
+def settle(page: "Page") -> None:
+    """Wait until the script has run and the charts are drawn."""
+    page.wait_for_timeout(1500)
+    page.locator("[data-test-script-state=notRunning]").wait_for(timeout=60_000)
+    page.wait_for_timeout(1200)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What tests may ask for (PostgreSQL, a browser, a page in it, shared data), and the rules under which all run."""
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import hypothesis
+import pytest
+
+from tests.throwaway_postgres import PostgresAbsent, throwaway_postgres
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+# Before anything imports torch or transformers, which read these only once; tests that start processes hand them on.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# One thread: on graphs this small a second one doubles the CPU for nothing, and waits busily on a full machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples on every machine and on every run, and no verdict by the clock of a busy one.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50, database=None)
+hypothesis.settings.load_profile("ci")
+
+ROOT = Path(__file__).resolve().parent.parent
+NOT_RUN = "NOT RUN: "
+REPORT = pytest.StashKey[pytest.TestReport]()
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Measured in docs/platform.md: no sandbox (CI is root), no GPU, and nothing that asks Google's hosts by itself.
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def not_run(reason: str) -> NoReturn:
+    """Skip loudly, for want of something of the machine; with PREFROUTE_TESTS_MUST_RUN=1, fail instead."""
+    if os.environ.get("PREFROUTE_TESTS_MUST_RUN") == "1":
+        pytest.fail(f"{NOT_RUN}{reason}, and PREFROUTE_TESTS_MUST_RUN=1", pytrace=False)
+    pytest.skip(f"{NOT_RUN}{reason}")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """URL of a private PostgreSQL server for this session, whose role may do all; tests make their own databases."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(throwaway_postgres())
+        except PostgresAbsent as absent:
+            not_run(str(absent))
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> "Iterator[Browser]":
+    """The system's Chromium, driven by Playwright; nothing is downloaded."""
+    path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if path is None:
+        not_run("Chromium is not installed (sudo apt-get install chromium fonts-dejavu-core fonts-noto-color-emoji)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: "Browser", request: pytest.FixtureRequest) -> "Iterator[Page]":
+    """A blank page with cookies and storage of its own; a failing test leaves a screenshot."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    page = context.new_page()
+    yield page
+    report = request.node.stash.get(REPORT, None)
+    if report is not None and report.failed:
+        name = re.sub(r"[^\w.-]+", "_", request.node.nodeid)[-150:]
+        page.screenshot(path=ROOT / ".screenshots-failed" / f"{name}.png")
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real preference data beside the repository, and no part of it: absence is never a failure."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"{NOT_RUN}{folder} is not there")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Let `page` know at its end whether the test itself failed."""
+    report = yield
+    if report.when == "call":
+        item.stash[REPORT] = report
+    return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put browser tests last: Playwright's event loop stays until the session ends, and no other runs beside it."""
+    items.sort(key=lambda item: "chromium" in getattr(item, "fixturenames", ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once more, where it is read, what was not tested."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].partition(NOT_RUN)[2] for report in skipped if NOT_RUN in report.longrepr[2])
+    if reasons:
+        terminalreporter.section("NOT RUN on this machine", yellow=True, bold=True)
+    for reason, count in reasons.items():
+        terminalreporter.line(f"{count} test{'s' if count > 1 else ''} not run: {reason}", yellow=True, bold=True)

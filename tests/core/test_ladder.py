@@ -1,0 +1,153 @@
+"""The ladder: what it adds to its rungs, and that it says so."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from core.dataset import PreferenceDataset
+from core.domain import Outcome, Query, UserId
+from core.errors import TrainingCancelled
+from core.evaluation import evaluate, predict_pairs
+from core.explain import explain
+from core.optimisation import Epoch, TrainConfig
+from core.routers.base import Personal
+from core.routers.gat_ensemble import SIZES, networks_for
+from core.routers.ladder import NAMES, LadderRouter
+from core.routers.pooling import fit_pool
+from tests.planted import LLMS, HashEncoder, comparison, two_camps
+
+SHORT, STRANGER = UserId("short-00"), UserId("nobody")
+UNSEEN = (Query.typed("function loop array bug number100", "code"), Query.typed("dear friend number101", "letters"))
+
+
+@cache
+def trained() -> tuple[LadderRouter, PreferenceDataset, PreferenceDataset]:
+    fitting, validation, test = two_camps(ratings=30, n_queries=40).split("query", (0.6, 0.2, 0.2))
+    return LadderRouter.fit_with_report(fitting, validation, HashEncoder(), TrainConfig(epochs=10))[0], fitting, test
+
+
+def test_it_is_about_as_good_as_its_best_rung_on_ratings_nobody_has_seen() -> None:
+    router, fitting, test = trained()
+    rungs = [evaluate(predict_pairs(rung, test, fitting)).log_loss.value for rung in (*router.lower, router.gat)]
+    assert evaluate(predict_pairs(router, test, fitting)).log_loss.value < min(rungs) + 0.02
+
+
+def test_the_shares_of_the_rungs_are_named_sum_to_one_and_follow_the_weights() -> None:
+    router, fitting, _ = trained()
+    for user in (SHORT, STRANGER):
+        shares = router.rungs(user, UNSEEN, fitting)
+        assert shares.shape == (len(UNSEEN), len(NAMES))
+        np.testing.assert_allclose(shares.sum(1), 1)
+        assert (shares >= 0).all()
+        assert (shares[:, router.why(user, fitting).weights == np.zeros(len(NAMES))] == 0).all()
+    alone = replace(router, weights=np.tile(np.eye(len(NAMES))[-1], (len(router.knots), 1)))
+    np.testing.assert_allclose(alone.rungs(SHORT, UNSEEN, fitting)[:, -1], 1)
+    np.testing.assert_allclose(
+        alone.predict_proba(SHORT, UNSEEN, fitting), router.gat.predict_proba(SHORT, UNSEEN, fitting)
+    )
+
+
+def test_it_says_why_with_what_validation_measured_at_about_as_many_ratings() -> None:
+    router, fitting, _ = trained()
+    stranger, known = router.why(STRANGER, fitting), router.why(SHORT, fitting)
+    assert (stranger.ratings, stranger.fitted_at) == (0, 0)
+    assert known.ratings == len(fitting.of_user(SHORT)) and known.fitted_at > 3
+    assert known.pooled_loss < stranger.pooled_loss - 0.1  # in this world a person's ratings tell nearly everything
+    assert known.names == NAMES and len(known.validation_loss) == len(known.weights) == len(NAMES)
+
+
+def test_weights_pass_from_one_fitted_number_of_ratings_to_the_next() -> None:
+    router, _, _ = trained()
+    at = [int(n) for n in router.knots]
+    for row, n in enumerate(at[:3]):
+        np.testing.assert_allclose(router.weights_for(n), router.weights[row])
+    np.testing.assert_allclose(router.weights_for(10_000), router.weights[-1])
+    between = router.weights_for(5)
+    assert (between >= np.minimum(*router.weights[1:3]) - 1e-12).all()
+    assert (between <= np.maximum(*router.weights[1:3]) + 1e-12).all()
+
+
+def test_leaving_a_rating_out_equals_predicting_without_it_on_every_rung() -> None:
+    router, fitting, _ = trained()
+    every = replace(router, weights=np.full_like(router.weights, 0.3))
+    for asked in (router, every):
+        own = asked.own_ratings(SHORT, fitting)
+        without = asked.leave_one_out(SHORT, UNSEEN[0], fitting)
+        assert without.shape == (len(own), len(LLMS))
+        for i in (0, len(own) - 1):
+            rest = own.where(np.arange(len(own)) != i)
+            np.testing.assert_allclose(without[i], asked.predict_proba(SHORT, [UNSEEN[0]], rest)[0], atol=1e-5)
+    assert router.leave_one_out(STRANGER, UNSEEN[0], fitting).shape == (0, len(LLMS))
+
+
+def test_draws_lie_around_the_prediction_and_narrow_with_ratings() -> None:
+    router, fitting, _ = trained()
+    gat = replace(router, weights=np.tile(0.2 + 0.6 * np.eye(len(NAMES))[-1], (len(router.knots), 1)))
+    assert isinstance(router, Personal)
+    width = {}
+    for user in (SHORT, STRANGER):
+        draws = gat.predict_draws(user, UNSEEN, fitting, n=200)
+        assert draws.shape == (200, len(UNSEEN), len(LLMS))
+        np.testing.assert_array_equal(draws, gat.predict_draws(user, UNSEEN, fitting, n=200))
+        low, high = np.quantile(draws, [0.01, 0.99], axis=0)
+        told = gat.predict_proba(user, UNSEEN, fitting)
+        assert ((told >= low - 1e-3) & (told <= high + 1e-3)).all()
+        width[user] = (high - low).max(-1).mean()
+    assert width[SHORT] < width[STRANGER]
+
+
+def test_reasons_come_from_the_persons_own_ratings() -> None:
+    router, fitting, _ = trained()
+    own = router.own_ratings(SHORT, fitting)
+    found = explain(router, SHORT, UNSEEN[0], fitting)
+    assert len(found) == len(own)
+    assert sum(reason.attention for reason in found) == pytest.approx(1, abs=1e-5)
+    assert explain(router, STRANGER, UNSEEN[0], fitting) == ()
+
+
+def test_epochs_are_numbered_through_the_networks_and_what_the_callback_raises_ends_the_fit() -> None:
+    fitting, validation, _ = two_camps(users=6).split("query")
+    heard: list[Epoch] = []
+
+    def stop(epoch: Epoch) -> None:
+        heard.append(epoch)
+        if epoch.number == 3:
+            raise TrainingCancelled
+
+    with pytest.raises(TrainingCancelled):
+        LadderRouter.fit_with_report(fitting, validation, HashEncoder(), TrainConfig(epochs=2), stop)
+    assert [(epoch.number, epoch.epochs) for epoch in heard] == [(1, 6), (2, 6), (3, 6)]
+
+
+def test_the_more_ratings_the_fewer_networks() -> None:
+    assert [networks_for(most) for most, _ in SIZES] == [networks for _, networks in SIZES]
+    assert networks_for(10**6) == 1
+
+
+def test_others_random_numbers_are_left_alone_by_asking() -> None:
+    router, fitting, _ = trained()
+    state = torch.get_rng_state()
+    router.predict_draws(SHORT, UNSEEN, fitting, n=10)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_rating_counts_at_once() -> None:
+    router, fitting, _ = trained()
+    said = [comparison(STRANGER, fitting.queries[i], LLMS[1], LLMS[0], Outcome.A, str(i)) for i in range(10)]
+    newcomer = PreferenceDataset.from_comparisons(said, fitting.queries, LLMS)
+    before, after = (router.predict_proba(STRANGER, UNSEEN, history)[:, 1] for history in (None, newcomer))
+    assert (after > before + 0.2).all()
+
+
+def test_the_pool_follows_the_rung_that_is_right_and_never_weighs_below_nothing() -> None:
+    random = np.random.default_rng(0)
+    truth = random.normal(0, 2, 2000)
+    label = (random.random(2000) < 1 / (1 + np.exp(-truth))).astype(float)
+    pool = fit_pool(np.stack([random.normal(0, 1, 2000), -truth, truth], 1), label)
+    assert pool.weights[2] == pytest.approx(1, abs=0.15) and (pool.weights >= 0).all()
+    assert pool.weights[0] < 0.2 and pool.weights[1] == 0.0  # noise within its error; the opposite, nothing
+    assert pool.single.argmin() == 2 and pool.loss < pool.single.min() + 0.005
+    np.testing.assert_allclose(fit_pool(np.zeros((0, 3)), np.zeros(0)).weights, 1 / 3)

@@ -1,0 +1,121 @@
+"""Thin, lopsided and broken data: every router answers in finite probabilities, or says what is missing, and nothing
+else.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from core.dataset import PreferenceDataset
+from core.domain import LLM, Comparison, Outcome, Query, QueryId, UserId
+from core.encoders import TextEncoder, Vectors
+from core.errors import InvalidInput, NotEnoughData
+from core.optimisation import TrainConfig
+from core.routers import ROUTERS, router_class
+from core.routers.descent import Descent
+from tests.planted import LLMS, HashEncoder, comparison, queries
+
+ASKED = queries(30)
+HELD_OUT = set(range(20, 30))
+USERS = ("ann", "ben", "cat")
+A, B, TIE = Outcome.A, Outcome.B, Outcome.TIE
+
+
+class BrokenEncoder(HashEncoder):
+    """One entry of the second text's vector is not a number."""
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        vectors = super().encode(texts)
+        vectors[1:2, 5] = np.nan
+        return vectors
+
+
+@dataclass
+class World:
+    """Ratings by (user, number of the query, LLM a, LLM b, outcome); queries from 20 up are held out for validation."""
+
+    said: Iterable[tuple[str, int, int, int, Outcome]]
+    llms: tuple[LLM, ...] = LLMS
+    asked: tuple[Query, ...] = ASKED
+    encoder: TextEncoder = field(default_factory=HashEncoder)
+
+    def parts(self) -> tuple[PreferenceDataset, PreferenceDataset]:
+        """Train and validation part."""
+        given: list[Comparison] = [
+            comparison(user, self.asked[q], self.llms[a], self.llms[b], outcome, str(i))
+            for i, (user, q, a, b, outcome) in enumerate(self.said)
+        ]
+        ratings = PreferenceDataset.from_comparisons(given, self.asked, self.llms, map(UserId, USERS))
+        held_out = np.isin(ratings.query, list(HELD_OUT))
+        return ratings.where(~held_out), ratings.where(held_out)
+
+
+def everyone(
+    *pairs: tuple[int, int, Outcome], users: Sequence[str] = USERS
+) -> list[tuple[str, int, int, int, Outcome]]:
+    """Every user rates every query, going round the pairs."""
+    return [(user, q, *pairs[(q + u) % len(pairs)]) for u, user in enumerate(users) for q in range(len(ASKED))]
+
+
+ROUND = ((0, 1, A), (2, 3, B), (1, 2, A), (3, 0, B), (0, 2, A), (1, 3, TIE))
+WORLDS = {
+    "no rating": World([]),
+    "one rating": World([("ann", 0, 0, 1, A)]),
+    "one rating on each side of the split": World([("ann", 0, 0, 1, A), ("ann", 25, 0, 1, A)]),
+    "one user": World(everyone(*ROUND, users=("ann",))),
+    "one LLM": World([], llms=LLMS[:1]),
+    "two LLMs": World(everyone((0, 1, A), (1, 0, A), (0, 1, A)), llms=LLMS[:2]),
+    "one query": World([("ann", 0, 0, 1, A), ("ben", 0, 1, 2, A), ("ann", 20, 0, 1, A)]),
+    "all ties": World(everyone((0, 1, TIE), (2, 3, Outcome.BOTH_BAD), (1, 2, TIE), (0, 3, TIE))),
+    "an LLM never rated": World(everyone((0, 1, A), (1, 2, A), (2, 0, B))),
+    "always the left side": World(everyone((0, 1, A), (1, 0, A), (2, 3, A), (1, 2, A))),
+    "an LLM that always wins": World(everyone((0, 1, A), (0, 2, A), (3, 0, B))),
+    "contradictions": World([*everyone((0, 1, A), (2, 3, A)), *everyone((0, 1, B), (2, 3, B))]),
+    "disconnected LLMs": World(everyone((0, 1, A), (2, 3, A))),
+    "queries of the same words": World(
+        everyone(*ROUND), asked=tuple(Query(QueryId(f"d{i}"), ("the same words",), "code") for i in range(30))
+    ),
+    "no task": World(everyone(*ROUND), asked=tuple(replace(query, task="") for query in ASKED)),
+    "a number that is not finite": World(everyone(*ROUND), encoder=BrokenEncoder()),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _short_descents(monkeypatch):
+    """Whether an answer is finite shows after a few steps; how good it is, the contract suite asks."""
+    short = Descent(epochs=2, steps=3)
+    for module in ("matrix_factorization", "uniroute_learned_map", "router_dc", "graph_router"):
+        monkeypatch.setattr(f"core.routers.{module}.PLAN", short)
+    personalized = import_module("core.routers.personalized_router")
+    monkeypatch.setattr(personalized, "RECIPES", tuple(recipe._replace(plan=short) for recipe in personalized.RECIPES))
+    for module in ("gat", "ladder"):
+        monkeypatch.setattr(f"core.routers.{module}.TrainConfig", partial(TrainConfig, epochs=2, steps_per_epoch=3))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("kind", ROUTERS)
+def test_finite_probabilities_or_a_clear_word(kind, name):
+    world = WORLDS[name]
+    train, validation = world.parts()
+    word, told = "", []
+    try:
+        router = router_class(kind).fit(train, validation, world.encoder, seed=0)
+        told = [
+            router.predict_proba(UserId(user), [*world.asked[:3], Query(QueryId("new"), ("quite new",))], history)
+            for user in (*USERS, "stranger")
+            for history in (train, None)
+        ]
+    except (NotEnoughData, InvalidInput) as error:
+        word = str(error)
+    if word:
+        assert len(word) > 30  # says what is missing or wrong
+        assert name in {"no rating", "one rating", "one LLM", "a number that is not finite"}
+        return
+    probability = np.stack(told)
+    assert probability.shape[1:] == (4, len(world.llms))
+    assert np.isfinite(probability).all()
+    np.testing.assert_allclose(probability.sum(-1), 1)

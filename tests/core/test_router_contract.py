@@ -1,0 +1,259 @@
+"""What every kind of router keeps to, whatever it is inside. Each is fitted once on the planted world of two camps."""
+
+import io
+import zipfile
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core.dataset import PreferenceDataset
+from core.domain import LLM, LLMId, Outcome, Query, QueryId, UserId
+from core.errors import CorruptArtifact, InvalidInput
+from core.evaluation import evaluate, predict_pairs
+from core.routers import ROUTERS, load_router, router_class
+from core.routers.base import Router
+from tests.planted import LLMS, HashEncoder, comparison, liking, two_camps
+
+KINDS = tuple(ROUTERS)
+# What a person said changes what they are told, and nobody else's answer.
+PERSONAL = (
+    "user_best", "user_task_best", "user_bradley_terry", "user_knn", "matrix_factorization", "logistic_per_user",
+    "personalized_router", "gat", "ladder",
+)  # fmt: skip
+POPULATION = tuple(kind for kind in KINDS if kind not in PERSONAL)
+# Its contrastive loss sees only the 24 queries it is fitted on, and learns them by heart.
+OVERFITS = ("router_dc",)
+ENCODER = HashEncoder()
+STRANGER = UserId("nobody knows me")
+SHORT, LONG = UserId("short-00"), UserId("long-01")
+
+
+@cache
+def world() -> tuple[PreferenceDataset, PreferenceDataset, PreferenceDataset]:
+    """Train, validation and test part, split by query."""
+    train, validation, test = two_camps(users=24, ratings=30, n_queries=40, one_in=3).split(
+        "query", (0.6, 0.2, 0.2), seed=1
+    )
+    return train, validation, test
+
+
+def fit(kind: str) -> Router:
+    train, validation, _ = world()
+    return router_class(kind).fit(train, validation, ENCODER, seed=3)
+
+
+fitted = cache(fit)
+
+
+def asked() -> tuple[Query, ...]:
+    """Queries that nobody rated before the test, and one of a task never seen."""
+    test = world()[2]
+    return (
+        *(test.queries[i] for i in np.unique(test.query)),
+        Query(QueryId("typed"), ("something else",), "never seen"),
+    )
+
+
+def renamed(ratings: PreferenceDataset, *names: str) -> PreferenceDataset:
+    """One person's ratings as if people of these names had each given them."""
+    copies = len(names)
+    every = ratings.where(np.tile(np.arange(len(ratings)), copies))
+    return replace(
+        every, users=tuple(map(UserId, names)), user=np.repeat(np.arange(copies, dtype=np.int32), len(ratings))
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_probabilities_over_the_llms_in_the_datasets_order(kind):
+    train = world()[0]
+    router = fitted(kind)
+    assert router.llms == tuple(m.llm_id for m in train.llms)
+    for user in (SHORT, LONG, STRANGER):
+        probability = router.predict_proba(user, asked(), train)
+        assert probability.shape == (len(asked()), len(LLMS))
+        assert np.isfinite(probability).all()
+        assert (probability > 0).all()
+        np.testing.assert_allclose(probability.sum(1), 1)
+    assert router.predict_proba(SHORT, [], train).shape == (0, len(LLMS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_same_numbers(kind):
+    train = world()[0]
+    once = fitted(kind).predict_proba(SHORT, asked(), train)
+    torch.rand(7)  # what others drew before must not matter
+    np.testing.assert_array_equal(fit(kind).predict_proba(SHORT, asked(), train), once)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_round_trip_without_pickle(kind):
+    train = world()[0]
+    data = fitted(kind).to_bytes()
+    if kind != "gat":  # which is safetensors, and so no pickle by its format
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            assert all(file[name].dtype.kind in "fiuU" for name in file.files)
+    again = load_router(kind, data, ENCODER)
+    assert again.llms == fitted(kind).llms
+    for user in (SHORT, STRANGER):
+        before = fitted(kind).predict_proba(user, asked(), train)
+        np.testing.assert_allclose(again.predict_proba(user, asked(), train), before, atol=1e-12)
+    assert load_router(kind, again.to_bytes(), ENCODER).llms == again.llms
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "personalized_router"])  # its user nodes have names
+def test_nobodys_name_is_in_the_bytes(kind):
+    data = fitted(kind).to_bytes()
+    if kind != "gat":  # safetensors is not compressed
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            data = b"".join(file.read(name) for name in file.namelist())
+    for text in (data, data.replace(b"\x00", b"")):  # npz holds text as UTF-32
+        assert not any(user.encode() in text for user in world()[0].users)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_broken_bytes_are_a_corrupt_artifact(kind):
+    data = fitted(kind).to_bytes()
+    middle = len(data) // 2
+    flipped = data[:middle] + bytes(255 - byte for byte in data[middle : middle + 40]) + data[middle + 40 :]
+    other = fitted("uniform" if kind != "uniform" else "elo").to_bytes()
+    for broken in (b"", b"garbage", b"\x00" * 100, data[:20], data[:middle], data[:-7], other):
+        with pytest.raises(CorruptArtifact):
+            load_router(kind, broken, ENCODER)
+    if kind != "gat":  # safetensors has no checksum: the registry's SHA-256 finds a flipped weight
+        with pytest.raises(CorruptArtifact):
+            load_router(kind, flipped, ENCODER)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_encoder_is_refused_by_routers_that_read_texts(kind):
+    class OtherEncoder(HashEncoder):
+        id = "another"
+
+    router = fitted(kind)
+    if hasattr(router, "encoder"):
+        with pytest.raises(InvalidInput, match="another"):
+            load_router(kind, router.to_bytes(), OtherEncoder())
+    else:
+        load_router(kind, router.to_bytes(), OtherEncoder())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stranger_gets_the_populations_answer(kind):
+    train = world()[0]
+    population = fitted(kind).predict_proba(STRANGER, asked())
+    np.testing.assert_allclose(fitted(kind).predict_proba(STRANGER, asked(), train), population, atol=1e-9)
+    nothing = train.where(np.zeros(len(train), bool))
+    np.testing.assert_allclose(fitted(kind).predict_proba(STRANGER, asked(), nothing), population, atol=1e-9)
+    np.testing.assert_allclose(fitted(kind).predict_proba(UserId("another"), asked()), population, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_history_equals_an_empty_one_for_a_known_user(kind):
+    train = world()[0]
+    nothing = train.where(np.zeros(len(train), bool))
+    without = fitted(kind).predict_proba(SHORT, asked())
+    np.testing.assert_allclose(fitted(kind).predict_proba(SHORT, asked(), nothing), without, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_query_alone_equals_the_same_in_a_batch(kind):
+    train = world()[0]
+    together = fitted(kind).predict_proba(LONG, asked(), train)
+    alone = np.concatenate([fitted(kind).predict_proba(LONG, [query], train) for query in asked()])
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_people_in_the_history_make_no_difference(kind):
+    train = world()[0]
+    among_all = fitted(kind).predict_proba(LONG, asked(), train)
+    own = train.of_user(LONG)
+    np.testing.assert_allclose(fitted(kind).predict_proba(LONG, asked(), own), among_all, atol=1e-6)
+    np.testing.assert_allclose(fitted(kind).predict_proba(LONG, asked(), renamed(own, LONG)), among_all, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_identical_histories_under_new_names_give_identical_scores(kind):
+    history = renamed(world()[0].of_user(SHORT), "first new name", "second new name")
+    first, second = (fitted(kind).predict_proba(user, asked(), history) for user in history.users)
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", PERSONAL)
+def test_users_of_opposed_camps_get_different_picks(kind):
+    train, _, test = world()
+    held_out = [test.queries[i] for i in np.unique(test.query)]
+    for camp, user in (("short", SHORT), ("long", LONG)):
+        pick = fitted(kind).predict_proba(user, held_out, train).argmax(1)
+        truth = np.array([np.argmax(liking(camp, query.task)) for query in held_out])
+        assert (pick == truth).mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", PERSONAL)
+def test_a_new_rating_counts_for_its_user_and_nobody_else(kind):
+    train = world()[0]
+    query = train.queries[0]
+    news = [comparison(STRANGER, query, LLMS[0], LLMS[1], Outcome.A, f"new-{i}") for i in range(5)]
+    added = PreferenceDataset.from_comparisons(news, train.queries, train.llms)
+    columns = ("query", "llm_a", "llm_b", "outcome", "time", "ids")
+    joined: dict[str, Any] = {name: np.concatenate([getattr(train, name), getattr(added, name)]) for name in columns}
+    both = replace(
+        train,
+        users=(*train.users, STRANGER),
+        user=np.concatenate([train.user, np.full(5, len(train.users), np.int32)]),
+        **joined,
+    )
+    before, after = (fitted(kind).predict_proba(STRANGER, [query], history)[0] for history in (train, both))
+    assert after[0] / after[1] > 1.05 * before[0] / before[1]
+    for user in (SHORT, LONG):
+        unmoved = fitted(kind).predict_proba(user, asked(), train)
+        np.testing.assert_allclose(fitted(kind).predict_proba(user, asked(), both), unmoved, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", POPULATION)
+def test_routers_without_persons_tell_everyone_the_same(kind):
+    train = world()[0]
+    told = [fitted(kind).predict_proba(user, asked(), train) for user in (SHORT, LONG, STRANGER)]
+    np.testing.assert_array_equal(told[0], told[1])
+    np.testing.assert_array_equal(told[0], told[2])
+
+
+def _loss(kind: str) -> float:
+    train, _, test = world()
+    return evaluate(predict_pairs(fitted(kind), test, train)).log_loss.value
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("uniform", *OVERFITS)])
+def test_beats_uniform_on_the_planted_world(kind):
+    assert _loss(kind) < _loss("uniform") - 0.01
+
+
+@pytest.mark.parametrize("kind", OVERFITS)
+def test_who_overfits_so_few_queries_is_not_far_worse_than_uniform(kind):
+    assert _loss(kind) < _loss("uniform") + 0.05
+
+
+@pytest.mark.parametrize("kind", PERSONAL)
+def test_personal_routers_beat_the_population_on_the_planted_world(kind):
+    assert _loss(kind) < _loss("task_bradley_terry") - 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_llms_that_the_router_does_not_know_are_ignored(kind):
+    train = world()[0]
+    new = LLM(LLMId("llm-new"), "new", "planted", "came later")
+    order = (3, 1, 0, 2)
+    where = np.empty(4, np.int32)
+    where[list(order)] = np.arange(1, 5)  # the new one stands first, and the others have moved
+    moved = replace(
+        train, llms=(new, *(train.llms[i] for i in order)), llm_a=where[train.llm_a], llm_b=where[train.llm_b]
+    )
+    own = np.flatnonzero(train.user == train.user_row[SHORT])[:3]
+    newer = moved.where(np.concatenate([np.arange(len(train)), own]))
+    newer.llm_b[-3:] = 0
+    expected = fitted(kind).predict_proba(SHORT, asked(), train)
+    np.testing.assert_allclose(fitted(kind).predict_proba(SHORT, asked(), newer), expected, atol=1e-6)

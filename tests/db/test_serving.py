@@ -1,0 +1,134 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from core.domain import Comparison, Outcome, Query, UserId
+from core.errors import CorruptArtifact
+from core.optimisation import TrainConfig
+from core.routers.gat import GatRouter
+from db.demo import SOURCE, demo_bundle
+from db.engine import Database
+from db.people import People
+from db.preferences import PreferenceStore
+from db.routers import RouterRegistry
+from db.serving import Serving
+from tests.planted import HashEncoder
+
+TYPED = Query.typed("Explain how rainbows form")
+BRIEF, LEARNER, STRANGER = (UserId(name) for name in ("simulated-brief-01", "simulated-learner-01", "nobody"))
+
+
+@pytest.fixture(scope="module")
+def artifact() -> bytes:
+    """A router trained once on the demo world."""
+    world = demo_bundle()
+    from core.dataset import PreferenceDataset
+
+    dataset = PreferenceDataset.from_comparisons(world.comparisons, world.queries, world.llms)
+    fitting, validation, _ = dataset.split("query")
+    return GatRouter.fit_with_report(fitting, validation, HashEncoder(), TrainConfig(epochs=6))[0].to_bytes()
+
+
+@pytest.fixture
+def serving(database: Database, artifact: bytes) -> Serving:
+    PreferenceStore(database).add_bundle(demo_bundle())
+    registry = RouterRegistry(database)
+    registry.activate(registry.publish("gat", artifact, {}).id, "test", "test")
+    return Serving(database, HashEncoder())
+
+
+def probabilities(serving: Serving, user: UserId) -> dict[str, float]:
+    return {choice.llm: choice.probability for choice in serving.decide(user, TYPED).choices}
+
+
+def test_before_any_training_everyone_gets_the_population_and_is_told_so(database: Database) -> None:
+    PreferenceStore(database).add_bundle(demo_bundle())
+    serving = Serving(database, HashEncoder())
+    decision = serving.decide(BRIEF, TYPED)
+    assert decision.version is None and "no router trained" in decision.service
+    assert all(choice.low is None and choice.probability == choice.average for choice in decision.choices)
+    assert decision.lead is None and decision.reasons == ()
+
+
+def test_an_empty_database_gives_no_choices_and_no_error(database: Database) -> None:
+    assert Serving(database, HashEncoder()).decide(STRANGER, TYPED).choices == ()
+
+
+def test_opposed_tastes_get_different_first_choices_with_reasons_and_intervals(serving: Serving) -> None:
+    brief, learner = serving.decide(BRIEF, TYPED), serving.decide(LEARNER, TYPED)
+    assert brief.choices[0].llm == "demo-terse" and learner.choices[0].llm == "demo-tutor"
+    for decision in (brief, learner):
+        assert sum(choice.probability for choice in decision.choices) == pytest.approx(1)
+        assert all((c.low or 0) <= (c.high or 0) for c in decision.choices)
+        assert len(decision.reasons) == decision.ratings == 40
+
+
+def test_a_stranger_gets_the_average_users_distribution(serving: Serving) -> None:
+    decision = serving.decide(STRANGER, TYPED)
+    assert decision.ratings == 0
+    assert all(choice.probability == choice.average for choice in decision.choices)
+
+
+def test_ten_more_ratings_count_at_once_and_for_nobody_else(serving: Serving, database: Database) -> None:
+    People(database).sign_in("Ada")
+    before = {user: probabilities(serving, user) for user in (UserId("Ada"), BRIEF, STRANGER)}
+    world = demo_bundle()
+    by_side = {(r.query_id, r.llm_id): r.response_id for r in world.responses}
+    terse, tutor = world.llms[0].llm_id, world.llms[4].llm_id
+    said = tuple(
+        Comparison(
+            UserId("Ada"),
+            q.query_id,
+            terse,
+            tutor,
+            Outcome.B,
+            by_side[q.query_id, terse],
+            by_side[q.query_id, tutor],
+            f"ada-{i}",
+        )
+        for i, q in enumerate(world.queries[:10])
+    )
+    PreferenceStore(database).add_bundle(replace(world, source="test", users=(), comparisons=said))
+    assert probabilities(serving, UserId("Ada"))["demo-tutor"] > before[UserId("Ada")]["demo-tutor"] + 0.1
+    assert probabilities(serving, BRIEF) == before[BRIEF]
+    assert probabilities(serving, STRANGER) == before[STRANGER]
+
+
+def test_another_version_serves_with_the_next_decision_in_every_process(serving: Serving, database: Database) -> None:
+    elsewhere = Serving(database, HashEncoder())
+    assert serving.service().version == elsewhere.service().version == 1
+    registry = RouterRegistry(database)
+    second = registry.publish("gat", registry.load(1), {})
+    registry.activate(second.id, "test", "test")
+    assert serving.service().version == elsewhere.service().version == second.id
+    registry.rollback("test", "test")
+    assert serving.service().version == elsewhere.service().version == 1
+
+
+def test_a_damaged_artifact_is_refused_with_what_to_do(serving: Serving, database: Database) -> None:
+    with database.write() as session:
+        session.execute(text("UPDATE router_versions SET artifact = :data"), {"data": b"damaged"})
+    with pytest.raises(CorruptArtifact, match="untouched"):
+        serving.decide(BRIEF, TYPED)
+
+
+def test_removing_the_demo_world_keeps_the_app_answering(serving: Serving, database: Database) -> None:
+    PreferenceStore(database).remove_source(SOURCE)
+    assert serving.decide(BRIEF, TYPED).choices == ()
+
+
+def test_the_numbers_are_the_routers_own(serving: Serving, database: Database) -> None:
+    decision = serving.decide(BRIEF, TYPED)
+    router = serving.service().router
+    expected = router.predict_proba(BRIEF, [TYPED], PreferenceStore(database).history(BRIEF))[0]
+    found = {choice.llm: choice.probability for choice in decision.choices}
+    assert np.allclose([found[llm] for llm in router.llms], expected)
+
+
+def test_a_pooled_router_says_which_rungs_made_the_choice(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    router = serving.service().router
+    monkeypatch.setattr(type(router), "names", ("table", "network"), raising=False)
+    monkeypatch.setattr(type(router), "rungs", lambda *_: np.array([[0.25, 0.75]]), raising=False)
+    assert serving.decide(BRIEF, TYPED).rungs == (("network", 0.75), ("table", 0.25))
