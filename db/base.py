@@ -61,6 +61,10 @@ _ENUM = EnumColumn(
     values_callable=lambda kind: [member.value for member in kind],
 )
 
+# SQLite gives the number of a deleted last row to the next one unless told not to; ids that were shown or trained on
+# must stay unique.
+NEVER_REUSED = {"sqlite_autoincrement": True}
+
 Id = Annotated[int, mapped_column(primary_key=True)]
 Name = Annotated[str, mapped_column(String(120))]
 Source = Annotated[str, mapped_column(String(300))]

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = {"core", "db", "pages", "api", "benchmarks"}
+ROOMS = {"core", "db", "pages", "api", "commands", "benchmarks"}
 DOORS = {"app.py", "server.py", "cli.py"}
 MAY_IMPORT = {
     "core": {"core"},
     "db": {"db", "core"},
     "pages": {"pages", "db", "core"},
     "api": {"api", "db", "core"},
+    "commands": {"commands", "api", "db", "core"},
     "benchmarks": {"benchmarks", "core", "db"},
 }
 FORBIDDEN = {
@@ -20,6 +21,7 @@ FORBIDDEN = {
     "db": {"streamlit", "altair"},
     "pages": {"sqlalchemy", "torch", "torch_geometric"},
     "api": {"sqlalchemy", "torch", "torch_geometric", "streamlit"},
+    "commands": {"sqlalchemy", "torch", "torch_geometric", "altair"},
 }
 TOP_LEVEL = {
     *DOORS, *ROOMS, "tests", "requirements.txt", "Dockerfile", "README.md", "CHANGELOG.md", "LICENSE", "Makefile",

@@ -38,7 +38,7 @@ def test_the_image_holds_what_is_named_and_no_secrets() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
     named = {line.removeprefix("!") for line in lines if line.startswith("!")}
-    assert {"app.py", "server.py", "cli.py", "core", "db", "pages", "requirements.txt"} <= named
+    assert {"app.py", "server.py", "cli.py", "commands", "core", "db", "pages", "requirements.txt"} <= named
     assert not named & {".env", "data", ".streamlit", ".streamlit/secrets.toml"}
 
 

@@ -1,0 +1,53 @@
+"""Starting the app."""
+
+import os
+import socket
+
+from commands.terminal import Opened
+from core.errors import InvalidInput
+from core.settings import ROOT, Settings, load_settings
+
+
+def run() -> None:
+    """Start the app: migrate the database, load the demo world on the first start, serve on
+    PREFROUTE_HOST:PREFROUTE_PORT.
+    """
+    settings = load_settings()
+    _check_port(settings)
+    with Opened(settings) as database:
+        from db.demo.loading import load_on_first_start
+
+        if settings.demo and load_on_first_start(database):
+            print(
+                "Loaded the demo world: demo LLMs with written responses, and simulated users. "
+                "Remove it with: python cli.py demo --remove"
+            )
+    print(f"PrefRoute: http://{settings.host}:{settings.port}  (Ctrl+C stops it)", flush=True)
+    _serve(settings)
+
+
+def _serve(settings: Settings) -> None:
+    """Streamlit's own command, in this process: what the migration has imported need not be imported again."""
+    from streamlit.web.cli import main as streamlit
+
+    os.chdir(ROOT)
+    arguments = ["--server.address", settings.host, "--server.port", str(settings.port)]
+    streamlit(["run", str(ROOT / "server.py"), *arguments], prog_name="streamlit")
+
+
+def _check_port(settings: Settings) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except PermissionError:
+            raise InvalidInput(
+                f"Port {settings.port} needs more rights than this user has. Set PREFROUTE_PORT to a port above 1023."
+            ) from None
+        except socket.gaierror:
+            raise InvalidInput(f"PREFROUTE_HOST '{settings.host}' is no address of this machine.") from None
+        except OSError as error:
+            raise InvalidInput(
+                f"Port {settings.port} on {settings.host} cannot be used ({error.strerror}). "
+                "Stop what uses it, or set PREFROUTE_PORT to another port."
+            ) from None

@@ -1,0 +1,106 @@
+"""Training a router, and the worker that does it."""
+
+import signal
+import sys
+import threading
+import time
+from typing import Annotated, Any
+
+import typer
+
+from commands.terminal import Json, Opened, say
+from core.encoders import SentenceEncoder
+from core.errors import PrefRouteError
+from core.settings import load_settings
+
+
+def worker(once: Annotated[bool, typer.Option("--once", help="Execute what is queued, then end.")] = False) -> None:
+    """Execute training runs as they are queued, here or from any app on the same database."""
+    from db.embeddings import CachedEncoder
+    from db.worker import Worker
+
+    settings = load_settings()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with Opened(settings) as database:
+        here = Worker(database, CachedEncoder(SentenceEncoder(settings.encoder), database), settings)
+        if once:
+            here.run_once()
+        else:
+            print(f"Worker {here.name} waits for training runs. Ctrl+C stops it.", file=sys.stderr)
+            here.run_forever(stop)
+
+
+def train(as_json: Json = False) -> None:
+    """Train a router on all ratings, wait for it, print its report. It is put in service when it is done."""
+    from db.runs import TrainingRuns
+    from db.worker import spawn_worker
+
+    settings = load_settings()
+    with Opened(settings) as database:
+        runs = TrainingRuns(database, settings.heartbeat_timeout)
+        runs.reap()
+        requested = runs.request({"device": settings.device}, by="cli")
+        if settings.spawn_worker:
+            spawn_worker(settings)
+        ended = _wait(runs, requested.id)
+    if ended.status != "done":
+        raise PrefRouteError(
+            ended.error or f"Training run {ended.id} was {ended.status}. The router in service is unchanged."
+        )
+    say(_report_text(ended.report), as_json=as_json, value={"run": ended.id, **ended.report})
+
+
+def evaluate(
+    seed: Annotated[int, typer.Option(help="Seed of the split by query and of the fit.")] = 0, as_json: Json = False
+) -> None:
+    """Measure a fresh fit on ratings it has not seen, split by query, beside its baselines. Publishes nothing."""
+    from core.optimisation import TrainConfig
+    from core.training import train as fit
+    from db.embeddings import CachedEncoder
+    from db.preferences import PreferenceStore
+
+    settings = load_settings()
+    with Opened(settings) as database:
+        dataset = PreferenceStore(database).snapshot()
+        encoder = CachedEncoder(SentenceEncoder(settings.encoder), database)
+        trained = fit(dataset, encoder, TrainConfig(seed=seed, device=settings.device), _show_epoch)
+    value = trained.report.to_dict()
+    say(_report_text(value), as_json=as_json, value=value)
+
+
+def _wait(runs: Any, run: int) -> Any:
+    shown = ""
+    while True:
+        runs.reap()
+        now = runs.get(run)
+        if now.status not in ("queued", "running"):
+            return now
+        line = f"{now.status}: {now.stage} {now.step}/{now.steps}" if now.steps else now.status
+        if line != shown:
+            print(line, file=sys.stderr, flush=True)
+            shown = line
+        time.sleep(0.3)
+
+
+def _show_epoch(epoch: Any) -> None:
+    print(
+        f"epoch {epoch.number}/{epoch.epochs}: train {epoch.train_loss:.4f}, validation {epoch.validation_loss:.4f}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _report_text(report: dict[str, Any]) -> str:
+    ratings, users = report["ratings"]["test"], report["standings"][0]["gain"]["users"]
+    lines = [f"{ratings} held-out ratings of {users} users, split by query; 95 % intervals over users:"]
+    for standing in report["standings"]:
+        accuracy, loss = standing["accuracy"], standing["log_loss"]
+        lines.append(
+            f"  {standing['router']:<20} "
+            f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f})"
+            f"  log-loss {loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f})"
+        )
+    if "router_version" in report:
+        lines.append(f"Router version {report['router_version']} is in service.")
+    return "\n".join(lines)

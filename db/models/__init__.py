@@ -1,0 +1,38 @@
+"""The tables. One import place: what a row means is said here once, and what must never be false is a constraint here.
+
+Deletion is rare (`PreferenceStore.remove_source`, erasure of a person) and spelled out there: no foreign key cascades.
+"""
+
+from db.models.material import LLMRow, QueryRow, ResponseRow, TaskRow, TextEmbeddingRow
+from db.models.people import AuditEventRow, BrowserSessionRow, Role, UserRow
+from db.models.ratings import AssignmentRow, AssignmentStatus, ComparisonRow, EventKind
+from db.models.routing import (
+    RouterActivationRow,
+    RouterVersionRow,
+    RoutingDecisionRow,
+    RunStatus,
+    TrainingProgressRow,
+    TrainingRunRow,
+)
+
+__all__ = [
+    "AssignmentRow",
+    "AssignmentStatus",
+    "AuditEventRow",
+    "BrowserSessionRow",
+    "ComparisonRow",
+    "EventKind",
+    "LLMRow",
+    "QueryRow",
+    "ResponseRow",
+    "Role",
+    "RouterActivationRow",
+    "RouterVersionRow",
+    "RoutingDecisionRow",
+    "RunStatus",
+    "TaskRow",
+    "TextEmbeddingRow",
+    "TrainingProgressRow",
+    "TrainingRunRow",
+    "UserRow",
+]

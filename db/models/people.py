@@ -1,0 +1,59 @@
+"""Who is here: people, their browsers, and what was done by whom."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import NEVER_REUSED, Base, Id, Name, Source
+
+
+class Role(StrEnum):
+    """What a person may do; each role includes those before it."""
+
+    VIEWER = "viewer"
+    RATER = "rater"
+    ANALYST = "analyst"
+    ADMIN = "admin"
+
+
+class UserRow(Base):
+    """Who rates. `source` is "app" for people who signed in, "demo" or "arena:<file>" for those a file brought."""
+
+    __tablename__ = "users"
+    __table_args__ = (NEVER_REUSED,)
+
+    id: Mapped[Id]
+    name: Mapped[Name] = mapped_column(unique=True)
+    role: Mapped[Role] = mapped_column(default=Role.RATER)
+    simulated: Mapped[bool] = mapped_column(default=False)
+    source: Mapped[Source] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime | None]
+
+
+class BrowserSessionRow(Base):
+    """The sign-in of one browser; only the hash of its cookie is kept, so the table opens no door."""
+
+    __tablename__ = "browser_sessions"
+
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+
+
+class AuditEventRow(Base):
+    """Who did what to which thing."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index(None, "action", "at"), NEVER_REUSED)
+
+    id: Mapped[Id]
+    at: Mapped[datetime]
+    actor: Mapped[Name]
+    action: Mapped[Name]
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]]
