@@ -4,6 +4,9 @@ where more is better.
 Two LLMs (RouteLLM): `call_curve`, `performance_gap_recovered`, `average_gap_recovered`, `call_share_for`. Any number
 of LLMs: `deferral_curve` and, of such a curve, `deferral_area`, `quality_neutral_cost`, `quality_improvement`; of the
 picks, `value_over_best` and `pick_entropy`.
+
+Taste against money, as it is served: `tokens_of` and `query_cost` estimate what a response will cost, `priced_scores`
+weighs it by alpha; `alpha_for_budget` and `threshold_for_share` choose the knob on queries of one's own.
 """
 
 from typing import NamedTuple
@@ -14,6 +17,12 @@ from numpy.typing import NDArray
 from core.errors import InvalidInput
 
 Floats = NDArray[np.float64]
+
+CHARACTERS_PER_TOKEN = (
+    4  # of English prose under the usual tokenizers; real counts replace it where an LLM reports them
+)
+ALPHA_DOLLARS = 0.001  # at alpha = 1/2 so many dollars weigh as much as one logit of liking (1 : 1 becomes 2.7 : 1)
+_LEAST_TASTE = 1e-6  # what alpha = 1 leaves of taste: of equally cheap LLMs the better liked
 
 
 class Curve(NamedTuple):
@@ -192,6 +201,93 @@ def pick_entropy(picks: NDArray[np.integer], llms: int) -> float:
     share = np.bincount(picks, minlength=llms) / max(len(picks), 1)
     used = share[share > 0]
     return float(-(used * np.log2(used)).sum() + 0.0)
+
+
+def tokens_of(text: str) -> int:
+    """About how many tokens a text has, from its length; at least 1."""
+    return max(1, round(len(text) / CHARACTERS_PER_TOKEN))
+
+
+def query_cost(
+    input_price: float | None, output_price: float | None, input_tokens: float, output_tokens: float
+) -> float:
+    """Dollars of one call, from prices in dollars per million tokens; NaN where a price is unknown."""
+    if input_price is None or output_price is None:
+        return float("nan")
+    return (input_price * input_tokens + output_price * output_tokens) / 1e6
+
+
+def money_weight(alpha: float) -> float:
+    """Logits of liking that one dollar must buy at this alpha: 0 at 0, infinite at 1. Raises InvalidInput outside."""
+    if not 0 <= alpha <= 1:  # NaN fails too
+        raise InvalidInput(f"alpha is {alpha}; it must be a number from 0 (taste alone) to 1 (the cheapest LLM).")
+    return float("inf") if alpha == 1 else alpha / (1 - alpha) / ALPHA_DOLLARS
+
+
+def alpha_of(weight: float) -> float:
+    """The alpha of a weight of money in logits per dollar: the inverse of `money_weight`."""
+    return 1.0 if np.isinf(weight) else weight * ALPHA_DOLLARS / (1 + weight * ALPHA_DOLLARS)
+
+
+def priced_scores(probability: Floats, cost: Floats, alpha: float) -> Floats:
+    """[..., L]: (1 - alpha) * log p - alpha * cost / ALPHA_DOLLARS; the LLM of the highest score is served.
+
+    `probability` [..., L] is the chance of being liked best, so that log p is a liking in logits; `cost` [..., L] the
+    dollars of this query. Dollars are absolute, not scaled per query: then an alpha is one exchange rate for all
+    queries, and the least alpha within a budget is the best way to spend it. An unknown cost (NaN) counts as the
+    dearest known one of the query, or as nothing where none is known. Raises InvalidInput for an alpha outside 0..1.
+    """
+    money_weight(alpha)  # refuses what is no alpha
+    known = np.where(np.isnan(cost), -np.inf, cost).max(axis=-1, keepdims=True)
+    dollars = np.where(np.isnan(cost), np.maximum(known, 0.0), cost)
+    liking = np.log(np.maximum(probability, 1e-12))
+    return np.asarray(max(1 - alpha, _LEAST_TASTE) * liking - alpha * dollars / ALPHA_DOLLARS)
+
+
+def mean_cost(probability: Floats, cost: Floats, alpha: float) -> float:
+    """Mean dollars a query [N, L] of the LLMs that `priced_scores` picks; picks of unknown cost are left out."""
+    picks = priced_scores(probability, cost, alpha).argmax(axis=1)
+    spent = cost[np.arange(len(cost)), picks]
+    return float(np.nanmean(spent)) if np.isfinite(spent).any() else float("nan")
+
+
+def alpha_for_budget(probability: Floats, cost: Floats, budget: float) -> float:
+    """The least alpha at which the picks for these queries [N, L] cost at most `budget` dollars each, on average.
+
+    The mean cost never rises with alpha, so bisection finds it. Raises InvalidInput where even the cheapest LLM of each
+    query costs more, and where there is no query or no price.
+    """
+    if not len(cost) or not np.isfinite(cost).any():
+        raise InvalidInput("A budget needs at least one query and one LLM whose price is known.")
+    if mean_cost(probability, cost, 0.0) <= budget:
+        return 0.0
+    least = mean_cost(probability, cost, 1.0)
+    if least > budget:
+        raise InvalidInput(f"The cheapest LLMs cost ${least:.6f} a query; the budget must be at least that.")
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if mean_cost(probability, cost, middle) <= budget else (middle, high)
+    return high
+
+
+def win_rate(probability: Floats, strong: int, weak: int) -> Floats:
+    """[N]: probability that the strong LLM is liked better than the weak one, of columns of `probability` [N, L]."""
+    return np.asarray(probability[:, strong] / (probability[:, strong] + probability[:, weak]))
+
+
+def threshold_for_share(win_rates: Floats, share: float) -> float:
+    """RouteLLM's threshold (2406.18665, section 3): queries with a win rate of at least this go to the strong LLM.
+
+    The greatest threshold at which at least `share` of these queries [N] go there; with equal win rates it may be more.
+    Infinity for a share of 0. Raises InvalidInput for no query or a share outside 0..1.
+    """
+    if not len(win_rates):
+        raise InvalidInput("A threshold needs at least one query.")
+    if not 0 <= share <= 1:
+        raise InvalidInput(f"The share is {share}; it must be a number from 0 to 1.")
+    wanted = int(np.ceil(share * len(win_rates) - 1e-9))
+    return float(np.sort(win_rates)[::-1][wanted - 1]) if wanted else float("inf")
 
 
 def _turns_up(first: tuple[float, float], second: tuple[float, float], third: tuple[float, float]) -> bool:
