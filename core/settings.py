@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the app listens on.")
     port: int = Field(8501, ge=1, le=65535, description="Port the app listens on.")
+    auth: Literal["open", "invite"] = Field(
+        "open", description="How people sign in: open takes any name (local use), invite needs a link."
+    )
     demo: bool = Field(True, description="Load the demo world into an empty database on first start.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where training runs; auto takes cuda when it is there."

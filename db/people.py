@@ -70,6 +70,15 @@ class People:
         with self._database.read() as session:
             return _person(_row(session, name))
 
+    def set_role(self, name: UserId, role: Role, *, by: str) -> None:
+        """Give a person another role. Raises NotFound, and InvalidInput where nobody would be left to administer."""
+        with self._database.write() as session:
+            row = _row(session, name)
+            if row.role == Role.ADMIN != role and _admins(session) == 1:
+                raise InvalidInput(f"'{name}' is the last administrator and stays one. Make someone else one first.")
+            note(session, self._clock(), by, "set_role", row.name, before=row.role, after=role)
+            row.role = role
+
     def list(self, *, simulated: bool | None = None) -> list[Listed]:
         """Everybody by name with their number of ratings; with `simulated` only those who are, or are not."""
         ratings = func.count(ComparisonRow.id)
@@ -133,6 +142,11 @@ def _leaving(session: Session, name: UserId) -> UserRow | None:
     if row is not None and row.simulated:
         raise InvalidInput(f"'{name}' is a simulated user, who is removed with the source that brought them.")
     return row
+
+
+def _admins(session: Session) -> int:
+    """How many there are, held until the transaction ends: two who step down at once must not both succeed."""
+    return len(session.scalars(select(UserRow.id).where(UserRow.role == Role.ADMIN).with_for_update()).all())
 
 
 def _hash(token: str) -> str:

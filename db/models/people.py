@@ -18,6 +18,11 @@ class Role(StrEnum):
     ANALYST = "analyst"
     ADMIN = "admin"
 
+    def includes(self, other: "Role") -> bool:
+        """Whether this role may do all that the other may."""
+        order = list(Role)
+        return order.index(self) >= order.index(other)
+
 
 class UserRow(Base):
     """Who rates. `source` is "app" for people who signed in, "demo" or "arena:<file>" for those a file brought."""

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from db.histories import Tally, tally
-from pages.parts.context import context, require_person
+from pages.parts.context import context, require
 from pages.parts.habits import show_habits, show_ranking
 from pages.parts.history import show_ratings, show_skipped
 from pages.parts.my_data import show_farewell, show_my_data
@@ -11,7 +11,7 @@ from pages.parts.my_data import show_farewell, show_my_data
 PARTS = ("Ratings", "How I choose", "My data")
 
 show_farewell()  # before who is here is asked: whoever just left is nobody now
-person = require_person()
+person = require("rater")
 if st.session_state.pop("my_ratings.go", False):
     st.switch_page("pages/annotate/rate.py")
 

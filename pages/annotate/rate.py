@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.domain import Outcome
-from pages.parts.context import context, require_person
+from pages.parts.context import context, require
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.errors import callback
 from pages.parts.panes import show_pair, show_query
@@ -20,7 +20,7 @@ NOTICES = {
     "too_quick": "Too quick: please read both. Nothing was saved.",
 }
 
-person = require_person()
+person = require("rater")
 store = context().store
 
 

@@ -20,7 +20,7 @@ from core.leaderboard import (
 from core.tally import Inclusion, Share, Tally, choose
 from db.tallies import styled_tally, tally
 from pages.parts.charts import matrix_height, strength_chart, tall_height, win_matrix_chart
-from pages.parts.context import context, require_person
+from pages.parts.context import context, require
 from pages.parts.empty import show_nothing_to_rate
 
 ALL_TASKS = "All tasks"
@@ -225,7 +225,7 @@ def as_csv(table: pd.DataFrame) -> bytes:
     return safe.to_csv(index=False).encode()
 
 
-require_person()
+require("viewer")
 here = context()
 st.title("LLM leaderboard")
 

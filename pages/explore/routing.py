@@ -10,7 +10,7 @@ from core.domain import Query, UserId
 from db.reports import ratings_per_user, unrated_queries
 from db.serving import Choice, Decision
 from pages.parts.charts import choice_chart, height_of
-from pages.parts.context import context, require_person
+from pages.parts.context import context, require
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.reasons import show_reasons
 from pages.parts.routers import name_of
@@ -99,7 +99,7 @@ def show_choices(user: str, decision: Decision) -> None:
         st.dataframe(shown, hide_index=True, column_config=percent | price)
 
 
-person = require_person()
+person = require("rater")
 here = context()
 st.title("Who gets which LLM")
 

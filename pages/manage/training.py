@@ -4,11 +4,11 @@ import streamlit as st
 
 from db.reports import training_readiness
 from db.worker import spawn_worker
-from pages.parts.context import context, require_person
+from pages.parts.context import context, require
 from pages.parts.errors import callback
 from pages.parts.training_card import show_active_run, show_ended_run
 
-person = require_person()
+person = require("admin")
 runs, registry = context().runs, context().registry
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.errors import PrefRouteError
-from pages.parts.context import current_person, sign_in, sign_out
+from pages.parts.context import context, current_person, sign_in, sign_out
 
 _FORM_ERROR = "account.error"
 
@@ -16,7 +16,10 @@ def show_account() -> None:
             st.caption("Not signed in")
             return
         st.markdown(f"Signed in as **{_plain(person.name)}**")
-        st.caption("No sign-in is set up: anyone who opens this app can rate as anyone.")
+        if context().settings.auth == "open":
+            st.caption("No sign-in is set up: anyone who opens this app can rate as anyone.")
+        else:
+            st.caption(f"Role: {person.role}")
         st.button("Sign out", key="account.out", on_click=sign_out)
 
 

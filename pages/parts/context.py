@@ -1,6 +1,6 @@
 """What every page stands on: the database and its stores, the router in service, and the person here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -10,6 +10,7 @@ from core.errors import NotFound
 from core.settings import Settings, load_settings
 from db.embeddings import CachedEncoder
 from db.engine import Database
+from db.models import Role
 from db.people import People, Person
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
@@ -51,7 +52,17 @@ def browser_token() -> str | None:
 
 
 def current_person() -> Person | None:
-    """Who is here: this tab's sign-in, or after a reload the one this browser remembers."""
+    """Who is here, with the role that counts. In open mode everyone is an administrator: a role that anyone can take by
+    typing a name would protect nothing, and the frame says so.
+    """
+    person = _signed_in()
+    if person and context().settings.auth == "open":
+        return replace(person, role=Role.ADMIN)
+    return person
+
+
+def _signed_in() -> Person | None:
+    """The sign-in of this tab, or after a reload the one this browser remembers."""
     people = context().people
     if name := st.session_state.get(_NAME):
         try:
@@ -80,11 +91,19 @@ def sign_out() -> None:
         context().people.forget(token)
 
 
-def require_person() -> Person:
-    """The first statement of a page: the person here, or a request to say who they are and the end of the page."""
+def require(role: str) -> Person:
+    """The first statement of a page: the person here, who has this role or a higher one ("viewer" < "rater" < "analyst"
+    < "admin"). Else a sentence that says who to ask, and the end of the page.
+    """
     person = current_person()
     if person is None:
         st.info("Say who you are first: your ratings are kept under your name.")
         st.page_link("pages/annotate/welcome.py", label="Go to Welcome")
+        st.stop()
+    if not person.role.includes(Role(role)):
+        st.warning(
+            f"This page is for people with the role '{role}'; yours is '{person.role}'. "
+            "An administrator of this PrefRoute can change that under People and settings."
+        )
         st.stop()
     return person

@@ -1,5 +1,6 @@
 """Every page by Streamlit's test runner: what it shows to whom, empty and full."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,8 @@ from core.domain import Outcome, UserId
 from core.settings import ROOT
 from db.demo import LLMS
 from db.engine import Database
+from db.models import Role
+from db.people import People
 from db.preferences import PreferenceStore
 from db.runs import TrainingRuns
 
@@ -39,6 +42,34 @@ def test_a_stranger_who_deep_links_is_asked_who_they_are_and_sees_nothing_else(
     assert not app.exception
     assert "Say who you are first" in words(app)
     assert not app.button and not app.selectbox and not app.dataframe
+
+
+def role_of(name: str) -> Role | None:
+    """The role that a page asks for, by its own source."""
+    source = next((ROOT / "pages").glob(f"*/{name}.py")).read_text()
+    found = re.search(r'require\("(\w+)"\)', source)
+    return Role(found[1]) if found else None
+
+
+WRONG = [(name, role) for name in SCRIPTS for role in Role if (needed := role_of(name)) and not role.includes(needed)]
+
+
+@pytest.mark.parametrize(("name", "role"), WRONG)
+def test_a_wrong_role_that_deep_links_is_told_whom_to_ask_and_sees_nothing_else(
+    open_page: Open, database: Database, monkeypatch: pytest.MonkeyPatch, name: str, role: Role
+) -> None:
+    monkeypatch.setenv("PREFROUTE_AUTH", "invite")
+    people = People(database)
+    people.sign_in("Ada")
+    people.set_role(UserId("Ada"), role, by="test")
+    app = open_page(name, "Ada")
+    assert f"yours is '{role}'" in words(app)
+    assert [found.label for found in app.button] == ["Sign out"]
+    assert not app.selectbox and not app.dataframe and not app.title
+
+
+def test_every_page_but_welcome_asks_for_a_role() -> None:
+    assert [name for name in SCRIPTS if role_of(name) is None] == ["welcome"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
