@@ -40,7 +40,7 @@ def main() -> None:
     reference id.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "sentence_transformers", "alembic", "transformers"):
+    for noisy in ("httpx", "httpx2", "openai", "sentence_transformers", "alembic", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         app()

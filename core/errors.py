@@ -4,6 +4,8 @@ Every message says what happened, what was kept and what to do next. Anything th
 it goes to the log under a reference id, and the person sees only that id.
 """
 
+from enum import StrEnum
+
 
 class PrefRouteError(Exception):
     """Base of every error that people may read. `str(error)` holds no secret, no path of the server and no one else's
@@ -51,3 +53,25 @@ class RunActive(PrefRouteError):
 
 class TrainingCancelled(PrefRouteError):
     """Raised through the training loop when the person who started it asked to stop."""
+
+
+class FailureKind(StrEnum):
+    """Why a provider gave no answer. Persisted by value."""
+
+    KEY_MISSING = "key_missing"
+    NO_ENDPOINT = "no_endpoint"
+    RATE_LIMIT = "rate_limit"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    GARBAGE = "garbage"
+    REFUSED = "refused"
+    OVER_BUDGET = "over_budget"
+    BUSY = "busy"
+
+
+class ProviderFailed(PrefRouteError):
+    """An LLM's provider gave no answer, or broke off. Never holds a key, nor what the provider wrote about it."""
+
+    def __init__(self, message: str, kind: FailureKind) -> None:
+        super().__init__(message)
+        self.kind = kind

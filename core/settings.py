@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from core.errors import InvalidInput
+from core.providers.addresses import Provider
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,12 +43,17 @@ class Settings(BaseSettings):
     spawn_worker: bool = Field(
         True, description="Let the app start a worker process for a queued run; off with workers elsewhere."
     )
+    providers: dict[str, Provider] = Field(
+        {}, description="JSON: providers by name, beside or instead of the known ones; keys only by their variable."
+    )
 
 
 def load_settings() -> Settings:
     """Read the settings; raises InvalidInput naming the variable that is wrong."""
     try:
         return Settings()  # type: ignore[call-arg]
+    except SettingsError:
+        raise InvalidInput("Setting PREFROUTE_PROVIDERS is no JSON object. Nothing was started.") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

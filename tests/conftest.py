@@ -17,6 +17,8 @@ from tests.throwaway_postgres import PostgresAbsent, throwaway_postgres
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+    from tests.openai_server import OpenAIServer
+
 # Before anything imports torch or transformers, which read these only once; tests that start processes hand them on.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -87,6 +89,21 @@ def page(chromium: "Browser", request: pytest.FixtureRequest) -> "Iterator[Page]
         name = re.sub(r"[^\w.-]+", "_", request.node.nodeid)[-150:]
         page.screenshot(path=ROOT / ".screenshots-failed" / f"{name}.png")
     context.close()
+
+
+@pytest.fixture(scope="session")
+def _openai_server() -> "Iterator[OpenAIServer]":
+    from tests.openai_server import openai_server
+
+    with openai_server() as server:
+        yield server
+
+
+@pytest.fixture
+def openai_server(_openai_server: "OpenAIServer") -> "OpenAIServer":
+    """A real server of OpenAI's protocol with models that work, fail, stall and babble; nothing was asked of it yet."""
+    _openai_server.clear()
+    return _openai_server
 
 
 @pytest.fixture(scope="session")

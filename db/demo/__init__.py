@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.domain import LLM, Bundle, Comparison, LLMId, Outcome, Query, QueryId, Response, Task, User, UserId
+from core.providers.stored import STORED
 
 SOURCE = "demo"
 SEED = 11
@@ -24,7 +25,8 @@ LOW_BAR = -1.1  # with both felt likings below it, both are bad
 def _llm(manner: str, description: str, input_price: float) -> LLM:
     """A demo LLM; as with real ones, words out cost four times words in."""
     text = f"A demo LLM with written answers: {description}"
-    return LLM(LLMId(f"demo-{manner}"), f"Demo {manner.capitalize()}", SOURCE, text, input_price, 4 * input_price)
+    name = f"Demo {manner.capitalize()}"
+    return LLM(LLMId(f"demo-{manner}"), name, SOURCE, text, input_price, 4 * input_price, endpoint=STORED)
 
 
 LLMS = (
