@@ -23,9 +23,7 @@ class Provider(BaseModel):
 
     base_url: str
     key: str = Field(default="", pattern=r"^([A-Z_][A-Z0-9_]{0,80})?$")
-    timeout: float = Field(
-        default=60, gt=0, le=3600, description="Seconds without a byte before giving up."
-    )
+    timeout: float = Field(default=60, gt=0, le=3600, description="Seconds without a byte before giving up.")
     longest: float = Field(default=300, gt=0, le=86400, description="Seconds after which an answer is cut.")
     retries: int = Field(default=2, ge=0, le=10)
     at_once: int = Field(default=8, ge=1, le=1000, description="Calls to one LLM at the same time, in one process.")

@@ -7,7 +7,9 @@ import streamlit as st
 from core.domain import UserId
 from core.encoders import SentenceEncoder
 from core.errors import NotFound
+from core.providers import Providers
 from core.settings import Settings, load_settings
+from db.answers import StoredResponses
 from db.embeddings import CachedEncoder
 from db.engine import Database
 from db.models import Role
@@ -32,6 +34,7 @@ class Context:
     runs: TrainingRuns
     registry: RouterRegistry
     serving: Serving
+    providers: Providers
 
 
 @st.cache_resource(show_spinner=False)
@@ -43,6 +46,7 @@ def context() -> Context:
     return Context(
         settings, database, PreferenceStore(database), People(database),
         TrainingRuns(database, settings.heartbeat_timeout), RouterRegistry(database), Serving(database, encoder),
+        Providers(settings.providers, StoredResponses(database, encoder)),
     )  # fmt: skip
 
 
