@@ -7,7 +7,7 @@ from pages.parts.errors import boundary
 
 PAGES = {
     "Annotate": {"welcome": "Welcome", "rate": "Rate responses", "my_ratings": "My ratings"},
-    "Explore": {"routing": "Who gets which LLM", "leaderboard": "LLM leaderboard"},
+    "Explore": {"playground": "Try the router", "routing": "Who gets which LLM", "leaderboard": "LLM leaderboard"},
     "Manage": {"training": "Training and routers"},
 }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 FOLDER = Path(__file__).parent / "screenshots"
-PAGES = ("welcome", "rate", "my_ratings", "routing", "leaderboard", "training")
+PAGES = ("welcome", "rate", "my_ratings", "playground", "routing", "leaderboard", "training")
 SIZES = {"wide": (1280, 1000), "narrow": (390, 844)}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SHOWN_USER = "simulated-by-occasion-03"

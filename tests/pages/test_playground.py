@@ -1,0 +1,117 @@
+"""The playground by Streamlit's test runner: deciding, the slider, what a prompt may be, and what may not be seen."""
+
+import json
+import shlex
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.domain import UserId
+from db.engine import Database
+from db.preferences import PreferenceStore
+from pages.parts.snippets import curl, python
+from tests.pages.test_pages import words
+
+Open = Callable[..., AppTest]
+PROMPT = "Explain recursion to a child"
+
+
+def ask(app: AppTest, prompt: str) -> AppTest:
+    return app.chat_input[0].set_value(prompt).run()
+
+
+def decisions(database: Database) -> list[tuple[str | None, str]]:
+    """Who was decided for and from where, straight from the table."""
+    from sqlalchemy import text
+
+    with database.read() as session:
+        return [
+            (name, source)
+            for name, source in session.execute(
+                text(
+                    "SELECT users.name, routing_decisions.source FROM routing_decisions "
+                    "LEFT JOIN users ON users.id = user_id ORDER BY routing_decisions.id"
+                )
+            )
+        ]
+
+
+def test_a_prompt_is_decided_once_and_the_decision_says_what_it_rests_on(open_page: Open, demo: Database) -> None:
+    app = ask(open_page("playground", "Ada"), PROMPT)
+    assert not app.exception and not app.error
+    shown = words(app)
+    assert "Using one ranking for all" in shown
+    assert "to be liked best" in shown and "next Demo" in shown and "ms to decide" in shown and "about \\$" in shown
+    app.run()
+    assert decisions(demo) == [("Ada", "playground")]
+
+
+def test_for_the_average_user_nobody_is_written_down(open_page: Open, demo: Database) -> None:
+    app = open_page("playground", "Ada")
+    app.segmented_control(key="playground.way").set_value("The average user").run()
+    ask(app, PROMPT)
+    assert decisions(demo) == [(None, "playground preview")]
+
+
+def test_a_rater_cannot_route_as_another_user(open_page: Open, demo: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFROUTE_AUTH", "invite")
+    app = open_page("playground", "Ada")
+    assert app.segmented_control(key="playground.way").options == ["Me", "The average user"]
+
+
+def test_an_analyst_can_and_a_simulated_user_is_called_one(open_page: Open, demo: Database) -> None:
+    app = open_page("playground", "Ada")
+    app.segmented_control(key="playground.way").set_value("Another user").run()
+    assert "simulated-brief-01 (simulated)" in app.selectbox(key="playground.other").options
+    ask(app, PROMPT)
+    assert decisions(demo) == [("simulated-brief-01", "playground preview")]
+
+
+def test_an_empty_prompt_does_nothing_and_a_long_one_is_refused_and_kept(open_page: Open, demo: Database) -> None:
+    app = ask(open_page("playground", "Ada"), "   ")
+    assert not app.error and "Type a prompt below" in words(app)
+    ask(app, "x" * 8001)
+    assert "8,001 characters" in app.error[0].value and "Nothing was sent" in app.error[0].value
+    assert app.text_area(key="playground.kept").value == "x" * 8001
+    assert decisions(demo) == []
+    ask(app, PROMPT)
+    assert not app.error
+
+
+def test_money_makes_the_pick_cheaper_without_asking_the_router_again(open_page: Open, demo: Database) -> None:
+    app = ask(open_page("playground", "Ada"), PROMPT)
+    app.slider(key="playground.alpha").set_value(0.95).run()
+    assert "Demo Terse" in [heading.value for heading in app.subheader]  # the cheapest
+    assert decisions(demo) == [("Ada", "playground")]
+
+
+def test_the_slider_says_what_it_would_do_to_ones_own_queries(
+    open_page: Open, demo: Database, store: PreferenceStore
+) -> None:
+    app = open_page("playground", "Ada")
+    assert "You rated no queries yet" in words(app)
+    for _ in range(3):
+        assignment = store.assign(UserId("Ada"))
+        assert assignment is not None
+        from core.domain import Outcome
+
+        store.record(UserId("Ada"), assignment.token, Outcome.A, minimum_dwell=0)
+    app.run()
+    assert "on your last 3 rated queries" in words(app) and "a query" in words(app)
+
+
+def test_why_is_answered_when_asked_for(open_page: Open, demo: Database) -> None:
+    app = ask(open_page("playground", "Ada"), PROMPT)
+    assert "Ratings that weighed most" not in words(app)
+    app.toggle[0].set_value(True).run()
+    assert "Ratings that weighed most" in words(app)
+
+
+@pytest.mark.parametrize("prompt", ["it's", 'say "hi" & $HOME `x` \\n', "two\nlines", "ü 漢字"])
+def test_snippets_carry_any_prompt_unchanged(prompt: str) -> None:
+    arguments = shlex.split(curl("http://h/v1", UserId("O'Neil"), prompt, 0.3).replace("\\\n", ""))
+    body = json.loads(arguments[-1])
+    assert body["messages"][0]["content"] == prompt and body["user"] == "O'Neil" and body["model"] == "prefroute:0.3"
+    tree = compile(python("http://h/v1", UserId("O'Neil"), prompt, 0), "snippet", "exec")
+    assert prompt in str(tree.co_consts) or repr(prompt)[1:-1] in str(tree.co_consts)
