@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from commands import data, routing, serving, training
+from commands import campaigns, data, routing, serving, training
 from core.errors import PrefRouteError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -20,6 +20,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": data.import_ratings,
     "export": data.export,
     "users": data.users,
+    "campaign": campaigns.campaign,
     "train": training.train,
     "worker": training.worker,
     "evaluate": training.evaluate,

@@ -4,20 +4,26 @@ import secrets
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from random import Random
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, or_, select, union, update
+from sqlalchemy import ColumnElement, CompoundSelect, Integer, Select, bindparam, func, or_, select, union, update
 from sqlalchemy.orm import Session, aliased
 
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
 from core.errors import NotAllowed, NotFound
 from core.matchmaking import Candidate, Draw, balanced_sides, draw_pair
+from db import leases
+from db.base import UTCDateTime
+from db.campaigns import Campaign, asking, hold, of_tasks, value_of
 from db.models import (
     AssignmentRow,
     AssignmentStatus,
+    CampaignRow,
     ComparisonRow,
+    FlagResolution,
+    FlagRow,
     LLMRow,
     QueryRow,
     ResponseRow,
@@ -27,7 +33,9 @@ from db.models import (
 
 STEPS_BACK = 10  # how far an undo reaches
 
-CLOSED = (AssignmentStatus.RATED, AssignmentStatus.SKIPPED)
+FLAGS_TO_PAUSE = 2  # one person may be mistaken; two make it a matter for whoever looks after the queries
+
+CLOSED = (AssignmentStatus.RATED, AssignmentStatus.SKIPPED, AssignmentStatus.FLAGGED)
 PENDING = (AssignmentStatus.OPEN, AssignmentStatus.WAITING)
 
 
@@ -43,6 +51,8 @@ class Assignment:
     number: int
     reason: str
     probability: float
+    leased_until: datetime
+    campaign: Campaign
     previous: Outcome | None = None
 
 
@@ -66,18 +76,18 @@ def own_assignment(session: Session, owner: UserRow, token: str) -> AssignmentRo
 
 
 def open_assignment(session: Session, user: UserId) -> Assignment | None:
-    """What the user has on the screen, as the same value for every tab and reload."""
+    """What the user has on the screen, as the same value for every tab and reload; None of a campaign that closed."""
     row = session.execute(_open_of_user(), {"user": user}).one_or_none()
     if row is None:
         return None
-    assignment, key, turns, task, key_a, turns_a, key_b, turns_b, number, previous = row
+    assignment, campaign, key, turns, task, key_a, turns_a, key_b, turns_b, number, previous = row
     query = Query(QueryId(key), tuple(turns), task or "")
     left, right = (
         Response(query.query_id, LLMId(llm), tuple(said)) for llm, said in ((key_a, turns_a), (key_b, turns_b))
     )
     return Assignment(
-        assignment.token, query, left, right, assignment.shown_at, number,
-        assignment.reason, assignment.probability, previous,
+        assignment.token, query, left, right, assignment.shown_at, number, assignment.reason, assignment.probability,
+        assignment.leased_until, value_of(campaign), previous,
     )  # fmt: skip
 
 
@@ -85,8 +95,9 @@ def open_assignment(session: Session, user: UserId) -> Assignment | None:
 def _open_of_user() -> Select[*tuple[Any, ...]]:
     a, b, llm_a, llm_b = aliased(ResponseRow), aliased(ResponseRow), aliased(LLMRow), aliased(LLMRow)
     return (
-        select(AssignmentRow, QueryRow.key, QueryRow.turns, TaskRow.name, llm_a.key, a.turns, llm_b.key, b.turns)
-        .add_columns(_number(), _previous())
+        select(AssignmentRow, CampaignRow, QueryRow.key, QueryRow.turns, TaskRow.name, llm_a.key, a.turns, llm_b.key)
+        .add_columns(b.turns, _number(), _previous())
+        .join(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
         .join(UserRow, UserRow.id == AssignmentRow.user_id)
         .join(QueryRow, QueryRow.id == AssignmentRow.query_id)
         .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
@@ -94,7 +105,7 @@ def _open_of_user() -> Select[*tuple[Any, ...]]:
         .join(b, b.id == AssignmentRow.response_b_id)
         .join(llm_a, llm_a.id == a.llm_id)
         .join(llm_b, llm_b.id == b.llm_id)
-        .where(UserRow.name == bindparam("user"), AssignmentRow.status == AssignmentStatus.OPEN)
+        .where(UserRow.name == bindparam("user"), AssignmentRow.status == AssignmentStatus.OPEN, CampaignRow.open)
     )
 
 
@@ -113,20 +124,31 @@ def _previous() -> ColumnElement[Outcome | None]:
 def ensure_open(session: Session, user: UserRow, now: datetime, rng: Random) -> bool:
     """Make sure that the user has an open assignment: that of before, the one set aside last, or a new one.
 
-    False where nothing is left to rate.
+    What a closed campaign left on the screen waits until it opens again. False where nothing is left to rate.
     """
-    pending = session.scalar(
-        select(AssignmentRow)
+    pending = session.execute(
+        select(AssignmentRow, CampaignRow)
+        .join(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
         .where(AssignmentRow.user_id == user.id, AssignmentRow.status.in_(PENDING))
         .order_by(AssignmentRow.status == AssignmentStatus.WAITING, AssignmentRow.shown_at.desc(), AssignmentRow.id)
-        .limit(1)
     )
-    if pending is None:
-        return _draw(session, user.id, now, rng)
-    if pending.status == AssignmentStatus.WAITING:
-        pending.status, pending.shown_at = AssignmentStatus.OPEN, now
+    for row, its_campaign in pending.all():
+        if its_campaign.open:
+            _show(session, row, value_of(its_campaign), now)
+            return True
+        if row.status == AssignmentStatus.OPEN:
+            row.status = AssignmentStatus.WAITING
+            session.flush()  # before another one opens: only one may be open at any moment
+    return _draw(session, user.id, now, rng)
+
+
+def _show(session: Session, row: AssignmentRow, campaign: Campaign, now: datetime) -> None:
+    if row.status == AssignmentStatus.WAITING:
+        row.status, row.shown_at = AssignmentStatus.OPEN, now
         session.flush()
-    return True
+    if campaign.plan.overlap is not None and row.leased_until < now:
+        hold(session, campaign)
+        leases.renew(session, campaign, row, now)
 
 
 def last_closed(session: Session, user: UserRow) -> AssignmentRow | None:
@@ -157,6 +179,7 @@ def reopen(session: Session, assignment: AssignmentRow, now: datetime) -> None:
         .values(status=AssignmentStatus.WAITING)
     )
     assignment.status, assignment.shown_at = AssignmentStatus.OPEN, now
+    assignment.leased_until = now + leases.LEASE
     session.flush()
 
 
@@ -176,21 +199,60 @@ def unrated(user_id: ColumnElement[int] | int, *, skipped: bool | None = None) -
         select(ComparisonRow.query_id).where(ComparisonRow.user_id == user_id, ComparisonRow.assignment_id.is_(None)),
     )
     skips = select(AssignmentRow.query_id).where(mine, AssignmentRow.status == AssignmentStatus.SKIPPED)
-    found = select(QueryRow.id).where(QueryRow.rateable, QueryRow.id.not_in(rated))
+    flagged = select(AssignmentRow.query_id).where(mine, AssignmentRow.status == AssignmentStatus.FLAGGED)
+    found = select(QueryRow.id).where(QueryRow.rateable, *(QueryRow.id.not_in(ids) for ids in (rated, flagged)))
+    found = found.where(QueryRow.id.not_in(_paused()))
     if skipped is None:
         return found
     return found.where(QueryRow.id.in_(skips) if skipped else QueryRow.id.not_in(skips))
 
 
+def _paused() -> CompoundSelect[int]:
+    """Ids of the queries that nobody is shown: flagged by several people and not looked at yet, or retired."""
+    unresolved = select(FlagRow.query_id).where(FlagRow.resolution.is_(None)).group_by(FlagRow.query_id)
+    return union(
+        unresolved.having(func.count(FlagRow.user_id.distinct()) >= FLAGS_TO_PAUSE),
+        select(FlagRow.query_id).where(FlagRow.resolution == FlagResolution.RETIRED),
+    )
+
+
+def in_campaign(campaign: Campaign, user_id: ColumnElement[int] | int, *, skipped: bool | None = None) -> Select[int]:
+    """Of `unrated` the queries that a campaign is about, whoever holds their places."""
+    found = unrated(user_id, skipped=skipped)
+    return found.where(of_tasks(campaign.plan.tasks)) if campaign.plan.tasks else found
+
+
+def next_free(session: Session, user: UserRow, now: datetime) -> datetime | None:
+    """When somebody's lease ends on what this user could rate; None where no lease stands in the way."""
+    ends = [
+        leases.next_free(session, campaign, user.id, now, in_campaign(campaign, user.id))
+        for campaign in asking(session, user.id)
+        if campaign.plan.overlap is not None
+    ]
+    return min((end for end in ends if end is not None), default=None)
+
+
 def _draw(session: Session, user_id: int, now: datetime, rng: Random) -> bool:
     """Draw among the queries not seen yet, and once they are used up among those skipped; write what was drawn."""
-    drawn = _drawn(session, user_id, rng, skipped=False) or _drawn(session, user_id, rng, skipped=True)
-    if drawn is None:
-        return False
+    campaigns = asking(session, user_id)
+    for skipped in (False, True):
+        for campaign in campaigns:
+            hold(session, campaign)
+            drawn = _drawn(session, campaign, user_id, now, rng, skipped=skipped)
+            if drawn is not None:
+                _write(session, campaign, user_id, drawn, now, rng)
+                return True
+    return False
+
+
+def _write(
+    session: Session, campaign: Campaign, user_id: int, drawn: "Draw[_Reply]", now: datetime, rng: Random
+) -> None:
     a, b = _balanced(session, drawn.first, drawn.second, rng)
     session.add(
         AssignmentRow(
             token=secrets.token_urlsafe(16),
+            campaign_id=campaign.id,
             user_id=user_id,
             query_id=a.reply.query_id,
             response_a_id=a.reply.id,
@@ -201,10 +263,10 @@ def _draw(session: Session, user_id: int, now: datetime, rng: Random) -> bool:
             probability=drawn.probability,
             status=AssignmentStatus.OPEN,
             shown_at=now,
+            leased_until=now + leases.LEASE,
         )
     )
     session.flush()
-    return True
 
 
 class _Reply(NamedTuple):
@@ -212,24 +274,38 @@ class _Reply(NamedTuple):
     query_id: int
 
 
-def _drawn(session: Session, user_id: int, rng: Random, *, skipped: bool) -> Draw[_Reply] | None:
+def _drawn(
+    session: Session, campaign: Campaign, user_id: int, now: datetime, rng: Random, *, skipped: bool
+) -> Draw[_Reply] | None:
+    asked = {"user_id": user_id, "now": now}
+
     def candidates(position: int) -> Sequence[Candidate[_Reply]]:
-        rows = session.execute(_responses_to_nth(skipped), {"user_id": user_id, "position": position})
+        rows = session.execute(_responses_to_nth(campaign, skipped), {**asked, "position": position}).all()
+        if campaign.plan.overlap is not None:
+            before = leases.first_shown(session, campaign, rows[0].query_id, now)
+            same = (before.response_a_id, before.response_b_id) if before else ()
+            rows = [row for row in rows if not same or row.id in same]
         return [Candidate(_Reply(reply, query_id), llm, words) for reply, query_id, llm, words in rows]
 
-    count = session.scalar(_pool_size(skipped), {"user_id": user_id}) or 0
+    count = session.scalar(_pool_size(campaign, skipped), asked) or 0
     draw = draw_pair(count, candidates, rng)
     return replace(draw, reason=f"{draw.reason}, skipped before") if draw and skipped else draw
 
 
-@cache
-def _pool_size(skipped: bool) -> Select[int]:
-    return select(func.count()).select_from(unrated(bindparam("user_id", type_=Integer), skipped=skipped).subquery())
+def _pool(campaign: Campaign, skipped: bool) -> Select[int]:
+    user, now = bindparam("user_id", type_=Integer), bindparam("now", type_=UTCDateTime)
+    found = in_campaign(campaign, user, skipped=skipped)
+    return found if campaign.plan.overlap is None else found.where(QueryRow.id.not_in(leases.full(campaign, user, now)))
 
 
-@cache
-def _responses_to_nth(skipped: bool) -> Select[int, int, int, str]:
-    pool = unrated(bindparam("user_id", type_=Integer), skipped=skipped).order_by(QueryRow.id)
+@lru_cache(maxsize=64)
+def _pool_size(campaign: Campaign, skipped: bool) -> Select[int]:
+    return select(func.count()).select_from(_pool(campaign, skipped).subquery())
+
+
+@lru_cache(maxsize=64)
+def _responses_to_nth(campaign: Campaign, skipped: bool) -> Select[int, int, int, str]:
+    pool = _pool(campaign, skipped).order_by(QueryRow.id)
     nth = pool.offset(bindparam("position", type_=Integer)).limit(1).scalar_subquery()
     return (
         select(ResponseRow.id, ResponseRow.query_id, ResponseRow.llm_id, ResponseRow.text_hash)

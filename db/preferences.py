@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Bundle, Comparison, Outcome, Query, Response, User, UserId
 from core.errors import InvalidInput
-from db import assignments, bundles, events, removal, snapshots
+from db import assignments, bundles, events, leases, removal, snapshots
 from db.assignments import Assignment
 from db.audit import note
 from db.base import utc_now
@@ -28,9 +28,12 @@ RECENT = 50  # ratings whose pace is told as "about 9 s each"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a rating; `outcome` is what is stored now, None where nothing is."""
+    """What became of a rating; `outcome` is what is stored now, None where nothing is.
 
-    status: Literal["saved", "already_saved", "too_quick"]
+    "extra": saved, though the lease was over and somebody else has its place.
+    """
+
+    status: Literal["saved", "extra", "already_saved", "too_quick"]
     outcome: Outcome | None
 
 
@@ -57,15 +60,25 @@ class PreferenceStore:
 
         A new pair is drawn and written before it is returned. None when nothing is left. Raises NotFound.
         """
+        now = self._clock()
         with self._database.read() as session:  # most calls are reruns of a page, which need not wait for a writer
             shown = assignments.open_assignment(session, user)
-        if shown is not None:
+        if shown is not None and (shown.campaign.plan.overlap is None or shown.leased_until >= now):
             return shown
         with self._database.write() as session:
             row = assignments.locked_user(session, user)
-            if not assignments.ensure_open(session, row, self._clock(), self._rng):
+            if not assignments.ensure_open(session, row, now, self._rng):
                 return None
             return assignments.open_assignment(session, user)
+
+    def next_free(self, user: UserId) -> datetime | None:
+        """When to ask again where `assign` gave None: the end of the first lease others hold on what is left.
+
+        None where nothing is left at all.
+        """
+        with self._database.read() as session:
+            row = session.scalar(select(UserRow).where(UserRow.name == user))
+            return assignments.next_free(session, row, self._clock()) if row else None
 
     def record(self, user: UserId, token: str, outcome: Outcome, *, minimum_dwell: float) -> Recorded:
         """Store the answer to an assignment, once: a repeat changes nothing and is told what is stored.
@@ -84,10 +97,11 @@ class PreferenceStore:
             if dwell < minimum_dwell:
                 note(session, now, user, "too_quick", token, dwell=dwell, outcome=outcome)
                 return Recorded("too_quick", None)
+            assignment.extra = leases.lost(session, assignment, now)
             event = events.append_rating(session, assignment, outcome, now, dwell)
             assignment.status, assignment.closed_at = AssignmentStatus.RATED, now
             note(session, now, user, "rate", event.key, assignment=token)
-            return Recorded("saved", outcome)
+            return Recorded("extra" if assignment.extra else "saved", outcome)
 
     def skip(self, user: UserId, token: str) -> None:
         """Put an assignment aside until everything else is rated. One that is closed already stays as it is."""

@@ -290,3 +290,16 @@ def test_a_taken_port_is_one_clear_line_and_starts_nothing(url: str) -> None:
 def test_a_wrong_setting_is_named(url: str) -> None:
     refused(cli(url, "users", PREFROUTE_PORT="99999"), "PREFROUTE_PORT")
     refused(cli("nonsense", "users"), "DATABASE_URL")
+
+
+def test_campaigns_are_created_edited_closed_and_listed(url: str) -> None:
+    made = answer(url, "campaign", "create", "pilot", "--overlap", "3", "--quota", "50", "--scale", "five")
+    assert isinstance(made, dict) and (made["overlap"], made["quota"], made["open"]) == (3, 50, True)
+    changed = answer(url, "campaign", "edit", "pilot", "--overlap", "0", "--mode", "detailed", "--criterion", "Tone")
+    assert isinstance(changed, dict)
+    assert (changed["overlap"], changed["quota"], changed["criteria"], changed["version"]) == (None, 50, ["Tone"], 2)
+    assert answer(url, "campaign", "close", "pilot") == {**changed, "open": False, "version": 3}
+    listed = answer(url, "campaign", "list")
+    assert isinstance(listed, list)
+    assert [(row["name"], row["open"]) for row in listed] == [("pilot", False), ("Everything", True)]
+    refused(cli(url, "campaign", "edit", "pilot", "--options", "4"), "A pair has two responses")

@@ -3,6 +3,15 @@
 Deletion is rare (`PreferenceStore.remove_source`, erasure of a person) and spelled out there: no foreign key cascades.
 """
 
+from db.models.campaigns import (
+    CampaignRow,
+    DraftRow,
+    FlagReason,
+    FlagResolution,
+    FlagRow,
+    OptionRow,
+    RatingDetailRow,
+)
 from db.models.material import LLMRow, QueryRow, ResponseRow, TaskRow, TextEmbeddingRow
 from db.models.people import AuditEventRow, BrowserSessionRow, Role, UserRow
 from db.models.ratings import AssignmentRow, AssignmentStatus, ComparisonRow, EventKind
@@ -20,10 +29,17 @@ __all__ = [
     "AssignmentStatus",
     "AuditEventRow",
     "BrowserSessionRow",
+    "CampaignRow",
     "ComparisonRow",
+    "DraftRow",
     "EventKind",
+    "FlagReason",
+    "FlagResolution",
+    "FlagRow",
     "LLMRow",
+    "OptionRow",
     "QueryRow",
+    "RatingDetailRow",
     "ResponseRow",
     "Role",
     "RouterActivationRow",

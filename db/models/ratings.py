@@ -8,15 +8,19 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.domain import Outcome
 from db.base import NEVER_REUSED, Base, Digest, Id, Name, Source
+from db.models.campaigns import RatingDetailRow
 
 
 class AssignmentStatus(StrEnum):
-    """Open is on the user's screen; waiting was set aside by an undo and comes back after it."""
+    """Open is on the user's screen; waiting was set aside by an undo and comes back after it; flagged is for others to
+    look at and never comes back.
+    """
 
     OPEN = "open"
     RATED = "rated"
     SKIPPED = "skipped"
     WAITING = "waiting"
+    FLAGGED = "flagged"
 
 
 class EventKind(StrEnum):
@@ -28,7 +32,11 @@ class EventKind(StrEnum):
 
 
 class AssignmentRow(Base):
-    """A pair drawn for a user, written before it is shown. `closed_at` stays when an undo opens it: a step back."""
+    """Responses drawn for a user, written before they are shown; most are pairs, `OptionRow` has the others.
+
+    `closed_at` stays when an undo opens it: a step back. Until `leased_until` nobody else gets its place in a campaign
+    with an overlap; an answer that came when the place was given away is `extra`.
+    """
 
     __tablename__ = "assignments"
     __table_args__ = (
@@ -41,12 +49,14 @@ class AssignmentRow(Base):
         ),
         Index(None, "user_id", "status", "closed_at"),
         Index(None, "llm_a_id", "llm_b_id"),
+        Index(None, "campaign_id", "query_id"),
         CheckConstraint("probability > 0 AND probability <= 1", name="probability"),
         NEVER_REUSED,
     )
 
     id: Mapped[Id]
     token: Mapped[Digest] = mapped_column(unique=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"))
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
     query_id: Mapped[int] = mapped_column(ForeignKey("queries.id"), index=True)
     response_a_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), index=True)
@@ -59,7 +69,9 @@ class AssignmentRow(Base):
     probability: Mapped[float]
     status: Mapped[AssignmentStatus] = mapped_column(default=AssignmentStatus.OPEN)
     shown_at: Mapped[datetime]
+    leased_until: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    extra: Mapped[bool] = mapped_column(default=False)
 
 
 class ComparisonRow(Base):
@@ -74,6 +86,8 @@ class ComparisonRow(Base):
         Index(
             "uq_comparisons_one_rating",
             "assignment_id",
+            "response_a_id",
+            "response_b_id",
             unique=True,
             sqlite_where=text("supersedes_id IS NULL"),
             postgresql_where=text("supersedes_id IS NULL"),
@@ -105,21 +119,26 @@ class ComparisonRow(Base):
     source: Mapped[Source] = mapped_column(index=True)
 
 
-# The same words stand in the first migration: these are for `create_all`, those for real databases; a test holds them
-# equal.
-_APPEND_ONLY = {
-    "sqlite": [
-        """CREATE TRIGGER comparisons_append_only BEFORE UPDATE ON comparisons
-        BEGIN SELECT RAISE(ABORT, 'comparisons are append-only'); END"""
-    ],
-    "postgresql": [
-        """CREATE FUNCTION comparisons_append_only() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION 'comparisons are append-only'; END $$""",
-        """CREATE TRIGGER comparisons_append_only BEFORE UPDATE ON comparisons
-        FOR EACH ROW EXECUTE FUNCTION comparisons_append_only()""",
-    ],
-}
-for _dialect, _statements in _APPEND_ONLY.items():
-    for _statement in _statements:
-        _ddl = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
-        event.listen(ComparisonRow.__table__, "after_create", _ddl)
+# The same words stand in the migrations that made them: these are for `create_all`, those for real databases; a test
+# holds them equal.
+def append_only(table: str) -> dict[str, list[str]]:
+    """The statements, by dialect, with which a table refuses every UPDATE."""
+    return {
+        "sqlite": [
+            f"""CREATE TRIGGER {table}_append_only BEFORE UPDATE ON {table}
+        BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"""
+        ],
+        "postgresql": [
+            f"""CREATE FUNCTION {table}_append_only() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION '{table} are append-only'; END $$""",
+            f"""CREATE TRIGGER {table}_append_only BEFORE UPDATE ON {table}
+        FOR EACH ROW EXECUTE FUNCTION {table}_append_only()""",
+        ],
+    }
+
+
+for _row in (ComparisonRow, RatingDetailRow):
+    for _dialect, _statements in append_only(_row.__tablename__).items():
+        for _statement in _statements:
+            _ddl = DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
+            event.listen(_row.__table__, "after_create", _ddl)

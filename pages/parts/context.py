@@ -10,6 +10,7 @@ from core.errors import NotFound
 from core.providers import Providers
 from core.settings import Settings, load_settings
 from db.answers import StoredResponses
+from db.campaigns import Campaigns
 from db.embeddings import CachedEncoder
 from db.engine import Database
 from db.models import Role
@@ -31,6 +32,7 @@ class Context:
     database: Database
     store: PreferenceStore
     people: People
+    campaigns: Campaigns
     runs: TrainingRuns
     registry: RouterRegistry
     serving: Serving
@@ -44,7 +46,7 @@ def context() -> Context:
     database = Database.open(settings.database_url)
     encoder = CachedEncoder(SentenceEncoder(settings.encoder), database)
     return Context(
-        settings, database, PreferenceStore(database), People(database),
+        settings, database, PreferenceStore(database), People(database), Campaigns(database),
         TrainingRuns(database, settings.heartbeat_timeout), RouterRegistry(database), Serving(database, encoder),
         Providers(settings.providers, StoredResponses(database, encoder)),
     )  # fmt: skip

@@ -10,9 +10,10 @@ from sqlalchemy import create_engine, make_url, text
 from core.domain import UserId
 from db.base import Base
 from db.engine import Database
+from db.models import CampaignRow
 from db.people import People
 from db.preferences import PreferenceStore
-from tests.db.worlds import Clock, world
+from tests.db.worlds import NOON, Clock, world
 
 KINDS = [pytest.param("sqlite"), pytest.param("postgresql", marks=pytest.mark.postgres)]
 
@@ -55,6 +56,7 @@ def database(request, tmp_path: Path) -> Iterator[Database]:
     with database.write() as session:
         tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
         session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+        session.add(CampaignRow(name="Everything", tasks=[], criteria=[], created_at=NOON))  # as the migration does
     yield database
 
 

@@ -26,7 +26,9 @@ POSTGRES = [
 
 
 def described(connection):
-    """Everything the database knows of its schema, free of white space and of the order of lines."""
+    """Everything the database knows of its schema, free of white space, of quotes (which SQLite adds to the name of a
+    table that was rebuilt) and of the order of lines.
+    """
     queries = SQLITE if connection.dialect.name == "sqlite" else POSTGRES
     rows = [row for query in queries for row in connection.execute(text(query))]
     return sorted(tuple(_unordered(cell) for cell in row) for row in rows)
@@ -34,7 +36,7 @@ def described(connection):
 
 def _unordered(cell):
     lines = re.split(r",\s*\n", cell) if isinstance(cell, str) else [str(cell)]
-    return ", ".join(sorted(re.sub(r"[\s()]+", " ", line).strip() for line in lines))
+    return ", ".join(sorted(re.sub(r"[\s()\"]+", " ", line).strip() for line in lines))
 
 
 @pytest.fixture
