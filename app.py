@@ -2,25 +2,49 @@
 
 import streamlit as st
 
+from db.models import Role
 from pages.parts.account import show_account
+from pages.parts.context import role_here
 from pages.parts.errors import boundary
 
 PAGES = {
-    "Annotate": {"welcome": "Welcome", "rate": "Rate responses", "my_ratings": "My ratings"},
-    "Explore": {"playground": "Try the router", "routing": "Who gets which LLM", "leaderboard": "LLM leaderboard"},
-    "Manage": {"training": "Training and routers"},
+    "Annotate": {
+        "welcome": "Welcome",
+        "rate": "Rate responses",
+        "my_ratings": "My ratings",
+    },
+    "Explore": {
+        "playground": "Try the router",
+        "routing": "Who gets which LLM",
+        "leaderboard": "LLM leaderboard",
+    },
+    "Manage": {
+        "training": "Training and routers",
+        "settings": "People and settings",
+    },
+}
+# Pages that raters do not see in the navigation. Each page asks for its role by itself; this only spares the links.
+NEEDS = {
+    "training": Role.ADMIN,
+    "settings": Role.ADMIN,
 }
 
 st.set_page_config(page_title="PrefRoute", layout="wide")
+role = Role.VIEWER
+with boundary():
+    role = role_here()
 page = st.navigation(
     {
         group: [
-            st.Page(f"pages/{group.lower()}/{name}.py", title=title, url_path=name, default=name == "welcome")
+            st.Page(
+                f"pages/{group.lower()}/{name}.py", title=title, url_path=name, default=name == "welcome",
+                visibility="visible" if role.includes(NEEDS.get(name, Role.VIEWER)) else "hidden",
+            )
             for name, title in scripts.items()
         ]
         for group, scripts in PAGES.items()
     }
-)
+)  # fmt: skip
 with boundary():
     show_account()
     page.run()

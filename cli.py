@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": data.export,
     "users": data.users,
     "campaign": campaigns.campaign,
+    "backup": data.backup,
     "train": training.train,
     "worker": training.worker,
     "evaluate": training.evaluate,

@@ -80,3 +80,14 @@ def users(as_json: Json = False) -> None:
         f"{row['ratings']:>7,}  {row['user']}{'  (simulated)' if row['simulated'] else ''}" for row in rows
     )
     say(text or "No users yet.", as_json=as_json, value=rows)
+
+
+def backup(
+    path: Annotated[Path, typer.Argument(help="The file to write; nothing may be there yet.")], as_json: Json = False
+) -> None:
+    """Copy the whole database to a file while the app runs: a SQLite file, or pg_dump's format for PostgreSQL."""
+    from db.health import back_up
+
+    with Opened() as database:
+        size = back_up(database, path, by="cli")
+    say(f"Backed up to {path}, {size:,} bytes.", as_json=as_json, value={"path": str(path), "bytes": size})

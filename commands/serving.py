@@ -6,6 +6,7 @@ import socket
 from commands.terminal import Opened
 from core.errors import InvalidInput
 from core.settings import ROOT, Settings, load_settings
+from db.engine import Database
 
 
 def run() -> None:
@@ -22,8 +23,22 @@ def run() -> None:
                 "Loaded the demo world: demo LLMs with written responses, and simulated users. "
                 "Remove it with: python cli.py demo --remove"
             )
+        if settings.auth == "invite":
+            _show_setup_link(settings, database)
     print(f"PrefRoute: http://{settings.host}:{settings.port}  (Ctrl+C stops it)", flush=True)
     _serve(settings)
+
+
+def _show_setup_link(settings: Settings, database: Database) -> None:
+    """As long as nobody administers this PrefRoute, each start makes the one link that lets an administrator in."""
+    from db.invites import SETUP_DAYS, Invites
+
+    if token := Invites(database).setup():
+        print(
+            f"No administrator yet. Open this once, within {SETUP_DAYS} days, to become the first: "
+            f"http://{settings.host}:{settings.port}/?invite={token}",
+            flush=True,
+        )
 
 
 def _serve(settings: Settings) -> None:

@@ -84,6 +84,11 @@ class Database:
         ):
             yield session
 
+    @property
+    def address(self) -> URL:
+        """Where it is. Holds the password, so it is for programs and never for the screen."""
+        return self._engine.url
+
     def dispose(self) -> None:
         """Close the connections. The object stays usable: the next transaction opens new ones."""
         self._engine.dispose()

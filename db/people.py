@@ -15,7 +15,7 @@ from db.audit import note
 from db.base import insert_missing, utc_now
 from db.engine import Database
 from db.events import APP, in_force
-from db.models import BrowserSessionRow, ComparisonRow, Role, UserRow
+from db.models import BrowserSessionRow, ComparisonRow, ConsentRow, Role, UserRow
 from db.removal import ANONYMISED, LEFT, Erased
 
 
@@ -63,12 +63,12 @@ class People:
                 raise InvalidInput(f"'{row.name}' stands for someone who left; choose another name.")
             row.last_seen_at = now
             note(session, now, row.name, "sign_in", row.name)
-            return _person(row)
+            return as_person(row)
 
     def get(self, name: UserId) -> Person:
         """The user of this name, simulated ones too. Raises NotFound."""
         with self._database.read() as session:
-            return _person(_row(session, name))
+            return as_person(_row(session, name))
 
     def set_role(self, name: UserId, role: Role, *, by: str) -> None:
         """Give a person another role. Raises NotFound, and InvalidInput where nobody would be left to administer."""
@@ -89,7 +89,7 @@ class People:
         if simulated is not None:
             statement = statement.where(UserRow.simulated == simulated)
         with self._database.read() as session:
-            return [Listed(_person(row), count) for row, count in session.execute(statement)]
+            return [Listed(as_person(row), count) for row, count in session.execute(statement)]
 
     def remember(self, token: str, person: Person) -> None:
         """Let this browser be that person from now on. Only the token's hash is stored."""
@@ -102,12 +102,45 @@ class People:
         """Who this browser is; None for an unknown or forgotten one."""
         with self._database.read() as session:
             row = session.scalar(_signed_in(token))
-        return _person(row) if row else None
+        return as_person(row) if row else None
 
     def forget(self, token: str) -> None:
         """Sign this browser out."""
         with self._database.write() as session:
             session.execute(delete(BrowserSessionRow).where(BrowserSessionRow.token_hash == _hash(token)))
+
+    def agree(self, name: UserId, version: int) -> None:
+        """Keep that a person agreed to this version of the consent text. Raises NotFound."""
+        now = self._clock()
+        with self._database.write() as session:
+            person = _row(session, name)
+            row = session.get(ConsentRow, (person.id, version))
+            if row is None:
+                session.add(ConsentRow(user_id=person.id, version=version, agreed_at=now))
+            elif row.withdrawn_at is not None:
+                row.agreed_at, row.withdrawn_at = now, None
+            else:
+                return
+            note(session, now, name, "consent", str(version))
+
+    def has_agreed(self, name: UserId, version: int) -> bool:
+        """Whether a person's agreement to this version stands."""
+        mine = select(ConsentRow).join(UserRow, UserRow.id == ConsentRow.user_id)
+        standing = (UserRow.name == name, ConsentRow.version == version, ConsentRow.withdrawn_at.is_(None))
+        with self._database.read() as session:
+            return session.scalar(mine.where(*standing)) is not None
+
+    def withdraw_consent(self, name: UserId) -> None:
+        """Take every agreement back: the person is asked again before the next rating; past ratings stay. Raises
+        NotFound.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            person = _row(session, name)
+            standing = (ConsentRow.user_id == person.id, ConsentRow.withdrawn_at.is_(None))
+            for row in session.scalars(select(ConsentRow).where(*standing)):
+                row.withdrawn_at = now
+                note(session, now, name, "withdraw_consent", str(row.version))
 
     def erase(self, name: UserId) -> Erased:
         """Delete a person and all that is theirs; that it happened is kept, without the name. Nothing for a stranger.
@@ -144,6 +177,11 @@ def _leaving(session: Session, name: UserId) -> UserRow | None:
     return row
 
 
+def has_admin(session: Session) -> bool:
+    """Whether anybody administers this PrefRoute."""
+    return session.scalar(select(UserRow.id).where(UserRow.role == Role.ADMIN).limit(1)) is not None
+
+
 def _admins(session: Session) -> int:
     """How many there are, held until the transaction ends: two who step down at once must not both succeed."""
     return len(session.scalars(select(UserRow.id).where(UserRow.role == Role.ADMIN).with_for_update()).all())
@@ -165,5 +203,6 @@ def _row(session: Session, name: UserId) -> UserRow:
     return row
 
 
-def _person(row: UserRow) -> Person:
+def as_person(row: UserRow) -> Person:
+    """A row as the pages need it."""
     return Person(row.id, UserId(row.name), row.role, row.simulated)

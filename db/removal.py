@@ -16,6 +16,8 @@ from db.models import (
     AuditEventRow,
     BrowserSessionRow,
     ComparisonRow,
+    ConsentRow,
+    InviteRow,
     LLMRow,
     QueryRow,
     ResponseRow,
@@ -30,6 +32,7 @@ Column = InstrumentedAttribute[Any]
 
 ANONYMISED = "anonymised"  # the source of a user who was a person and can no longer be told
 LEFT = "former user"  # stands where a person's name stood outside their ratings
+_OF_ACCESS = ("sign_in", "join", "consent", "withdraw_consent")
 _OF_RATINGS = ("rate", "too_quick", "skip", "undo", "edit", "withdraw", "resume")
 
 
@@ -117,7 +120,7 @@ def _remove_unanswered(session: Session, source: str) -> None:
 def _remove_users(session: Session, source: str) -> int:
     signed_in = UserRow.last_seen_at.is_not(None)
     gone = select(UserRow.id).where(UserRow.source == source, ~signed_in, ~_used(*_USER_USES))
-    for row in (RoutingDecisionRow, BrowserSessionRow):
+    for row in (RoutingDecisionRow, BrowserSessionRow, ConsentRow, InviteRow):
         _run(session, delete(row).where(row.user_id.in_(gone)))
     return _run(session, delete(UserRow).where(UserRow.id.in_(gone)))
 
@@ -146,6 +149,7 @@ def erase(session: Session, person: UserRow) -> Erased:
     Queries, responses and others' rows stay. The caller holds the row locked.
     """
     _forget_in_logs(session, person.name, None)
+    _forget_access(session, person.id)
     mine = [_run(session, delete(row).where(row.user_id == person.id)) for row in _OWNED]  # in the order of references
     session.delete(person)
     return Erased(*mine)
@@ -164,6 +168,7 @@ def anonymise(session: Session, person: UserRow) -> None:
         )
     pseudonym = f"anonymous-{secrets.token_hex(8)}"
     _forget_in_logs(session, person.name, pseudonym)
+    _forget_access(session, person.id)
     _run(session, delete(BrowserSessionRow).where(BrowserSessionRow.user_id == person.id))
     routed = RoutingDecisionRow.user_id == person.id
     _run(session, update(RoutingDecisionRow).where(routed).values(user_id=None))
@@ -173,17 +178,22 @@ def anonymise(session: Session, person: UserRow) -> None:
     session.flush()
 
 
+def _forget_access(session: Session, person: int) -> None:
+    for row in (ConsentRow, InviteRow):
+        _run(session, delete(row).where(row.user_id == person))
+
+
 _OWNED = (ComparisonRow, AssignmentRow, RoutingDecisionRow, BrowserSessionRow)
 _NAMING: tuple[Column, ...] = (
     AuditEventRow.actor, AuditEventRow.subject, TrainingRunRow.requested_by, RouterActivationRow.by,
-    RouterActivationRow.reason,
+    InviteRow.created_by,    RouterActivationRow.reason,
 )  # fmt: skip
 
 
 def _forget_in_logs(session: Session, name: str, rater: str | None) -> None:
     """Forget sign-ins; what was done to ratings becomes `rater`'s or is forgotten too; other mentions are nobody's."""
     event = AuditEventRow
-    _run(session, delete(event).where(event.action == "sign_in", or_(event.actor == name, event.subject == name)))
+    _run(session, delete(event).where(event.action.in_(_OF_ACCESS), or_(event.actor == name, event.subject == name)))
     of_ratings = (event.actor == name, event.action.in_(_OF_RATINGS))
     _run(session, update(event).where(*of_ratings).values(actor=rater) if rater else delete(event).where(*of_ratings))
     for column in _NAMING:

@@ -13,7 +13,7 @@ from db.models.campaigns import (
     RatingDetailRow,
 )
 from db.models.material import LLMRow, QueryRow, ResponseRow, TaskRow, TextEmbeddingRow
-from db.models.people import AuditEventRow, BrowserSessionRow, Role, UserRow
+from db.models.people import AuditEventRow, BrowserSessionRow, ConsentRow, InviteRow, Role, UserRow
 from db.models.ratings import AssignmentRow, AssignmentStatus, ComparisonRow, EventKind
 from db.models.routing import (
     RouterActivationRow,
@@ -31,11 +31,13 @@ __all__ = [
     "BrowserSessionRow",
     "CampaignRow",
     "ComparisonRow",
+    "ConsentRow",
     "DraftRow",
     "EventKind",
     "FlagReason",
     "FlagResolution",
     "FlagRow",
+    "InviteRow",
     "LLMRow",
     "OptionRow",
     "QueryRow",

@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import NEVER_REUSED, Base, Id, Name, Source
+from db.base import NEVER_REUSED, Base, Digest, Id, Name, Source
 
 
 class Role(StrEnum):
@@ -62,3 +62,31 @@ class AuditEventRow(Base):
     action: Mapped[Name]
     subject: Mapped[str]
     detail: Mapped[dict[str, Any]]
+
+
+class InviteRow(Base):
+    """A link that lets people in; only its hash is kept. With `user_id` it signs that person in on another browser."""
+
+    __tablename__ = "invites"
+    __table_args__ = (CheckConstraint("uses_left >= 0", name="uses_left"), NEVER_REUSED)
+
+    id: Mapped[Id]
+    token_hash: Mapped[Digest] = mapped_column(unique=True)
+    role: Mapped[Role]
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
+    uses_left: Mapped[int]
+    created_by: Mapped[Name]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class ConsentRow(Base):
+    """That a person agreed to a version of the consent text, and when they took it back."""
+
+    __tablename__ = "consents"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    agreed_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]

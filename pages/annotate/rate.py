@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.domain import Outcome
+from pages.parts.consent import require_consent
 from pages.parts.context import context, require
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.errors import callback
@@ -21,6 +22,7 @@ NOTICES = {
 }
 
 person = require("rater")
+require_consent(person)
 store = context().store
 
 

@@ -2,17 +2,15 @@
 
 import streamlit as st
 
+from db.models import Role
 from pages.parts.account import show_sign_in
+from pages.parts.consent import has_agreed, show_consent, show_practice
 from pages.parts.context import context, current_person
 from pages.parts.empty import show_nothing_to_rate
 
 PURPOSE = (
     "Rate pairs of answers without knowing who wrote them. "
     "PrefRoute learns your taste and sends each query to the LLM you would pick."
-)
-STORED = (
-    "Stored under your name: what you rated, when, and how long a pair was on screen. "
-    "Only you can change or withdraw your ratings."
 )
 
 st.title("PrefRoute")
@@ -21,7 +19,9 @@ st.write(PURPOSE)
 person = current_person()
 if person is None:
     show_sign_in()
-    st.caption(STORED)
+    st.stop()
+if not has_agreed(person):
+    show_consent(person)
     st.stop()
 
 progress = context().store.progress(person.name)
@@ -29,9 +29,12 @@ if progress.available:
     label = "Go on rating" if progress.rated else "Start rating"
     if st.button(f"{label} ({progress.available} left)", key="welcome.rate", type="primary"):
         st.switch_page("pages/annotate/rate.py")
+    if not progress.rated:
+        show_practice()
 elif progress.rated:
     st.success(f"You rated all {progress.rated}. Thank you.")
 else:
     show_nothing_to_rate()
 st.page_link("pages/explore/routing.py", label="See which LLM you would get")
-st.page_link("pages/manage/training.py", label="Train a router")
+if person.role.includes(Role.ADMIN):
+    st.page_link("pages/manage/training.py", label="Train a router")

@@ -1,11 +1,12 @@
-"""The sidebar's account block, and the form that signs a person in."""
+"""The sidebar's account block, and the forms that sign a person in."""
 
 import streamlit as st
 
 from core.errors import PrefRouteError
-from pages.parts.context import context, current_person, sign_in, sign_out
+from pages.parts.context import context, current_person, join, sign_in, sign_out
 
 _FORM_ERROR = "account.error"
+INVITE = "invite"  # the parameter of a link
 
 
 def show_account() -> None:
@@ -24,19 +25,40 @@ def show_account() -> None:
 
 
 def show_sign_in() -> None:
-    """Ask for a name. What is wrong with it stands under the field, and the field keeps it."""
-    with st.form("account.form", border=False):
-        st.text_input(
-            "Your name", key="account.typed", max_chars=60, placeholder="For example Ada", autocomplete="name"
+    """What the configured way of signing in asks for. What is wrong stands under the field, and the field keeps it."""
+    invite = st.query_params.get(INVITE)
+    if context().settings.auth == "open":
+        _show_form(None, named=False)
+    elif invite:
+        _show_form(invite, named=context().invites.names_person(invite))
+    else:
+        st.info(
+            "This PrefRoute is by invitation. Open the link that you were sent; "
+            "for a new one ask whoever runs it. (Administrators: the first link is in the server's log.)"
         )
-        st.form_submit_button("Start", type="primary", on_click=_submit)
     if message := st.session_state.pop(_FORM_ERROR, None):
         st.error(message)
 
 
-def _submit() -> None:
+def _show_form(invite: str | None, *, named: bool) -> None:
+    with st.form("account.form", border=False):
+        if named:
+            st.write("This link signs you in on this browser.")
+        else:
+            st.text_input(
+                "Your name", key="account.typed", max_chars=60, placeholder="For example Ada", autocomplete="name"
+            )
+        st.form_submit_button("Start", type="primary", on_click=_submit, args=(invite,))
+
+
+def _submit(invite: str | None) -> None:
+    name = st.session_state.get("account.typed", "")
     try:
-        sign_in(st.session_state.get("account.typed", ""))
+        if invite is None:
+            sign_in(name)
+        else:
+            join(invite, name)
+            st.query_params.pop(INVITE, None)
     except PrefRouteError as error:
         st.session_state[_FORM_ERROR] = str(error)
 

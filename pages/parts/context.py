@@ -6,13 +6,14 @@ import streamlit as st
 
 from core.domain import UserId
 from core.encoders import SentenceEncoder
-from core.errors import NotFound
+from core.errors import NotAllowed, NotFound
 from core.providers import Providers
 from core.settings import Settings, load_settings
 from db.answers import StoredResponses
 from db.campaigns import Campaigns
 from db.embeddings import CachedEncoder
 from db.engine import Database
+from db.invites import Invites
 from db.models import Role
 from db.people import People, Person
 from db.preferences import PreferenceStore
@@ -33,6 +34,7 @@ class Context:
     store: PreferenceStore
     people: People
     campaigns: Campaigns
+    invites: Invites
     runs: TrainingRuns
     registry: RouterRegistry
     serving: Serving
@@ -47,6 +49,7 @@ def context() -> Context:
     encoder = CachedEncoder(SentenceEncoder(settings.encoder), database)
     return Context(
         settings, database, PreferenceStore(database), People(database), Campaigns(database),
+        Invites(database),
         TrainingRuns(database, settings.heartbeat_timeout), RouterRegistry(database), Serving(database, encoder),
         Providers(settings.providers, StoredResponses(database, encoder)),
     )  # fmt: skip
@@ -82,9 +85,29 @@ def _signed_in() -> Person | None:
     return person
 
 
+def role_here() -> Role:
+    """The role that counts for what the navigation shows; a viewer's where nobody is signed in."""
+    if context().settings.auth == "open":
+        return Role.ADMIN
+    person = current_person()
+    return person.role if person else Role.VIEWER
+
+
 def sign_in(name: str) -> None:
-    """Open mode: whoever gives a name is that person. Raises InvalidInput for a name that cannot be one."""
-    person = context().people.sign_in(name)
+    """Open mode: whoever gives a name is that person. Raises InvalidInput for a name that cannot be one, and NotAllowed
+    in every other mode, where a name alone opens nothing.
+    """
+    if context().settings.auth != "open":
+        raise NotAllowed("This PrefRoute is by invitation: open the link that you were sent.")
+    _remember(context().people.sign_in(name))
+
+
+def join(invite: str, name: str) -> None:
+    """Invite mode: whoever brings a link that works. Raises as `Invites.redeem`."""
+    _remember(context().invites.redeem(invite, name, address=st.context.ip_address or "local"))
+
+
+def _remember(person: Person) -> None:
     st.session_state[_NAME] = person.name
     if token := browser_token():
         context().people.remember(token, person)

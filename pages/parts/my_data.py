@@ -7,6 +7,7 @@ import streamlit as st
 from core.domain import UserId
 from core.errors import InvalidInput
 from db import histories, takeout
+from pages.parts.consent import withdraw
 from pages.parts.context import context, sign_out
 from pages.parts.errors import callback
 
@@ -31,6 +32,9 @@ def show_my_data(user: UserId) -> None:
         "Download my data (JSON)", lambda: _document(user), "prefroute-my-data.json", "application/json",
         key="my_ratings.download", on_click="ignore",
     )  # fmt: skip
+    st.subheader("Consent", anchor=False)
+    st.caption("Take it back and you are asked again before the next rating. Ratings given so far stay until deleted.")
+    st.button("Withdraw consent", key="my_ratings.consent", on_click=withdraw, args=(user,))
     st.subheader("Delete my data", anchor=False)
     how = st.radio("What should happen?", list(WAYS), None, key=HOW, format_func=WAYS.__getitem__)
     _show_consequences(user, how)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 FOLDER = Path(__file__).parent / "screenshots"
-PAGES = ("welcome", "rate", "my_ratings", "playground", "routing", "leaderboard", "training")
+PAGES = ("welcome", "rate", "my_ratings", "playground", "routing", "leaderboard", "training", "settings")
 SIZES = {"wide": (1280, 1000), "narrow": (390, 844)}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SHOWN_USER = "simulated-by-occasion-03"
@@ -57,6 +57,12 @@ def shoot(browser: "Browser", address: str, state: str, size: str, scheme: Liter
     page.goto(address)
     page.get_by_label("Your name").fill("Ada")
     page.get_by_role("button", name="Start").click()
+    page.get_by_text("Signed in as Ada").wait_for()
+    settle(page)
+    if page.get_by_text("I have read this").is_visible():  # asked once, in the first of the sizes
+        page.screenshot(path=FOLDER / f"consent-{state}-{size}-{scheme}.png")
+        page.get_by_text("I have read this").click()
+        page.get_by_role("button", name="I agree").click()
     page.get_by_role("link", name="Train a router").wait_for()
     for name in PAGES:
         page.goto(f"{address}/{'' if name == 'welcome' else name}")

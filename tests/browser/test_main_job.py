@@ -23,6 +23,9 @@ def sign_in(page: "Page", address: str, name: str = "Ada") -> None:
     page.get_by_label("Your name").fill(name)
     page.get_by_role("button", name="Start").click()
     page.get_by_text(f"Signed in as {name}").wait_for()
+    page.get_by_text("I have read this").click()
+    page.get_by_role("button", name="I agree").click()
+    page.get_by_role("button", name="Start rating").wait_for()
 
 
 def rated(page: "Page", n: int) -> None:

@@ -12,6 +12,7 @@ from db.demo.loading import load
 from db.engine import Database
 from db.people import People
 from db.preferences import PreferenceStore
+from pages.parts.consent import VERSION
 from pages.parts.context import context
 
 
@@ -56,7 +57,7 @@ def open_page(url: str, database: Database) -> Callable[..., AppTest]:
         script = next((ROOT / "pages").glob(f"*/{name}.py"))
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         if person:
-            People(database).sign_in(person)
+            People(database).agree(People(database).sign_in(person).name, VERSION)
             app.session_state["account.name"] = person
         for parameter, value in (query or {}).items():
             app.query_params[parameter] = value

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.domain import Outcome, UserId
 from core.settings import ROOT
+from db.audit import actions
 from db.demo import LLMS
 from db.engine import Database
+from db.invites import Invites
 from db.models import Role
 from db.people import People
 from db.preferences import PreferenceStore
@@ -68,8 +71,77 @@ def test_a_wrong_role_that_deep_links_is_told_whom_to_ask_and_sees_nothing_else(
     assert not app.selectbox and not app.dataframe and not app.title
 
 
-def test_every_page_but_welcome_asks_for_a_role() -> None:
-    assert [name for name in SCRIPTS if role_of(name) is None] == ["welcome"]
+def test_every_page_but_welcome_asks_for_a_role_and_the_navigation_knows_it() -> None:
+    roles = {name: role for name in SCRIPTS if (role := role_of(name))}
+    assert sorted({*SCRIPTS} - {*roles}) == ["welcome"]
+    source = (ROOT / "app.py").read_text()
+    hidden = dict(re.findall(r'"(\w+)": Role\.(\w+)', source))
+    assert hidden == {name: role.name for name, role in roles.items() if not Role.RATER.includes(role)}
+
+
+def test_nobody_rates_before_agreeing_and_is_asked_again_after_taking_it_back(
+    open_page: Open, demo: Database, store: PreferenceStore
+) -> None:
+    app = open_page("welcome")
+    app.text_input[0].set_value("Ada")
+    button(app, "Start").click().run()
+    assert button(app, "I agree").disabled and "who sees it" in words(app)
+    app.switch_page("pages/annotate/rate.py").run()
+    assert "read what is stored" in words(app) and not any(found.label == "Tie" for found in app.button)
+    app.switch_page("pages/annotate/welcome.py").run()
+    app.checkbox[0].check().run()
+    button(app, "I agree").click().run()
+    app.switch_page("pages/annotate/rate.py").run()
+    button(app, "Tie").click().run()
+    assert len(store.history(UserId("Ada"))) == 1
+    People(demo).withdraw_consent(UserId("Ada"))
+    later = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    later.session_state["account.name"] = "Ada"
+    later.switch_page("pages/annotate/rate.py").run()
+    assert "read what is stored" in words(later)
+    assert len(store.history(UserId("Ada"))) == 1
+
+
+def test_an_invitation_lets_a_person_in_once_and_says_the_same_of_every_link_that_does_not_work(
+    open_page: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFROUTE_AUTH", "invite")
+    assert "by invitation" in words(open_page("welcome"))
+    link = Invites(database).create(Role.RATER, uses=1, days=1, by="test")
+    app = open_page("welcome", query={"invite": link})
+    app.text_input[0].set_value("")
+    button(app, "Start").click().run()
+    assert "empty" in app.error[0].value
+    app.text_input[0].set_value("Ada")
+    button(app, "Start").click().run()
+    assert "Role: rater" in words(app)
+    button(app, "Sign out").click().run()
+    for token in (link, "made up"):
+        late = open_page("welcome", query={"invite": token})
+        late.text_input[0].set_value("Bob")
+        button(late, "Start").click().run()
+        assert late.error[0].value == "This link no longer works. Ask the person who sent it."
+
+
+def test_an_administrator_changes_roles_makes_a_link_and_backs_up(
+    open_page: Open, database: Database, tmp_path: Path
+) -> None:
+    People(database).sign_in("Bob")
+    app = open_page("settings", "Ada")
+    app.selectbox(key="settings.person").set_value("Bob")
+    app.selectbox(key="settings.role").set_value("analyst").run()
+    button(app, "Change role").click().run()
+    assert People(database).get(UserId("Bob")).role == Role.ANALYST
+    app = open_page("settings", "Ada", {"settings.part": "Invites"})
+    button(app, "Make a link").click().run()
+    assert "/?invite=" in app.code[0].value
+    button(app, "Revoke").click().run()
+    assert Invites(database).list() == [] and not app.code
+    app = open_page("settings", "Ada", {"settings.part": "Health"})
+    button(app, "Back up now").click().run()
+    assert "Backed up to" in words(app)
+    assert len(list((tmp_path / "backups").glob("prefroute-*.db"))) == 1
+    assert {"set_role", "invite", "revoke_invite", "backup"} <= {*actions(database)}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
