@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -66,7 +67,8 @@ def back_up(database: Database, path: Path, *, by: str) -> int:
         (_copy_sqlite if database.dialect == "sqlite" else _dump_postgres)(database, unfinished)
         unfinished.rename(path)
     except (OSError, sqlite3.Error, subprocess.CalledProcessError) as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise DatabaseUnavailable(
             "The backup could not be written; the database is as it was. Check the disk"
             + (", and that pg_dump of the server's version is installed." if database.dialect != "sqlite" else ".")

@@ -60,6 +60,11 @@ def browser_token() -> str | None:
     return st.context.cookies.get(COOKIE)
 
 
+def visitor_address() -> str:
+    """Whence this browser comes, for counting tries; "local" from this machine."""
+    return st.context.ip_address or "local"
+
+
 def current_person() -> Person | None:
     """Who is here, with the role that counts. In open mode everyone is an administrator: a role that anyone can take by
     typing a name would protect nothing, and the frame says so.
@@ -104,7 +109,7 @@ def sign_in(name: str) -> None:
 
 def join(invite: str, name: str) -> None:
     """Invite mode: whoever brings a link that works. Raises as `Invites.redeem`."""
-    _remember(context().invites.redeem(invite, name, address=st.context.ip_address or "local"))
+    _remember(context().invites.redeem(invite, name, address=visitor_address()))
 
 
 def _remember(person: Person) -> None:

@@ -8,7 +8,8 @@ from core.domain import LLMId, Outcome, Query, UserId
 from core.errors import InvalidInput, NotFound
 from db.audit import note
 from db.base import Base
-from db.models import AuditEventRow, ComparisonRow, UserRow
+from db.invites import Invites
+from db.models import AuditEventRow, ComparisonRow, Role, UserRow
 from db.people import People
 from db.removal import ANONYMISED, LEFT
 from db.routers import RouterRegistry
@@ -32,6 +33,8 @@ def zoe(store, people, clock, database):
     for name in (NAME, "Bob"):
         person = people.sign_in(name)
         people.remember(f"cookie of {name}", person)
+        people.agree(person.name, 1)
+        Invites(database, clock).create(Role.RATER, uses=1, days=1, by=name, person=person.name)
         for outcome in (Outcome.A, Outcome.TIE):
             store.record(person.name, asked(store, person.name).token, outcome, minimum_dwell=0)
         store.record(person.name, asked(store, person.name).token, Outcome.B, minimum_dwell=99)

@@ -25,6 +25,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("PREFROUTE_SPAWN_WORKER", "false")
     # The test runner has no browser; its stand-in for cookies is no text.
     monkeypatch.setattr("pages.parts.context.browser_token", lambda: "this browser")
+    monkeypatch.setattr("pages.parts.context.visitor_address", lambda: "here")
     st.cache_resource.clear()
     yield address
     context().database.dispose()
