@@ -12,6 +12,7 @@ from core.errors import InvalidInput
 from db.bundles import mark_rateable
 from db.events import APP
 from db.models import (
+    ApiKeyRow,
     AssignmentRow,
     AuditEventRow,
     BrowserSessionRow,
@@ -186,7 +187,8 @@ def _forget_access(session: Session, person: int) -> None:
 _OWNED = (ComparisonRow, AssignmentRow, RoutingDecisionRow, BrowserSessionRow)
 _NAMING: tuple[Column, ...] = (
     AuditEventRow.actor, AuditEventRow.subject, TrainingRunRow.requested_by, RouterActivationRow.by,
-    InviteRow.created_by,    RouterActivationRow.reason,
+    InviteRow.created_by,
+    RouterActivationRow.reason, ApiKeyRow.created_by,
 )  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from core.domain import LLMId, Query, UserId
 from core.errors import CorruptArtifact, InvalidInput, NotFound
 from db.audit import note
 from db.base import utc_now
+from db.decisions import Decided, Decisions
 from db.engine import Database
-from db.models import LLMRow, QueryRow, RouterActivationRow, RouterVersionRow, RoutingDecisionRow, UserRow
+from db.models import RouterActivationRow, RouterVersionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +105,16 @@ class RouterRegistry:
         propensity: float,
         history_count: int,
         source: str,
-    ) -> None:
-        """Keep what was routed where; an unknown user or query becomes null. Raises NotFound for an unknown LLM."""
-        with self._database.write() as session:
-            llm_id = session.scalar(select(LLMRow.id).where(LLMRow.key == llm))
-            if llm_id is None:
-                raise NotFound(f"There is no LLM '{llm}'.")
-            session.add(
-                RoutingDecisionRow(
-                    user_id=session.scalar(select(UserRow.id).where(UserRow.name == user)),
-                    query_key=query.query_id,
-                    query_id=session.scalar(select(QueryRow.id).where(QueryRow.key == query.query_id)),
-                    router_version_id=version,
-                    llm_id=llm_id,
-                    probabilities={key: float(p) for key, p in probabilities.items()},
-                    propensity=float(propensity),
-                    history_count=history_count,
-                    source=source,
-                    decided_at=self._clock(),
-                )
-            )
+        alpha: float | None = None,
+    ) -> str:
+        """Keep what was routed where, and name it; an unknown user or query becomes null. Raises NotFound for an
+        unknown LLM.
+        """
+        decided = Decided(
+            user, query.query_id, llm, probabilities, version, propensity, history_count, source, alpha
+        )  # fmt: skip
+        Decisions(self._database, self._clock).keep([decided])
+        return decided.key
 
     def _append(self, session: Session, version: int | None, by: str, reason: str, *, rollback: bool) -> None:
         now = self._clock()

@@ -3,20 +3,26 @@ none yet.
 """
 
 import threading
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from core.domain import LLMId, Query, UserId
+from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import TextEncoder
+from core.errors import NotFound
 from core.explain import Reason, explain
 from core.routers import load_router
-from core.routers.base import Personal, Pooled, Router
+from core.routers.base import Personal, Pooled, Probabilities, Router
 from core.routers.bradley_terry import BradleyTerryRouter
 from db.engine import Database
+from db.known import Histories
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
+
+OTHERS_KEPT = 4  # versions in memory beside the one in service
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,18 @@ class Service:
     def name(self) -> str:
         """How the router is called on screens and in `route --json`."""
         return f"{self.router.kind}-{self.version}" if self.version else "bradley_terry (no router trained yet)"
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a router says to one person about Q queries: `probability` [Q, L] over `llms`, rows summing to 1;
+    `ratings` counts those it knows of them.
+    """
+
+    service: Service
+    llms: tuple[LLM, ...]
+    probability: Probabilities
+    ratings: int
 
 
 class Choice(NamedTuple):
@@ -75,6 +93,8 @@ class Serving:
         self._store, self._registry, self._encoder = PreferenceStore(database), RouterRegistry(database), encoder
         self._lock = threading.Lock()
         self._loaded: tuple[object, Service] | None = None
+        self._others: OrderedDict[int, Service] = OrderedDict()
+        self._histories = Histories(database)
 
     def service(self) -> Service:
         """The router in service now. Raises CorruptArtifact when its bytes are damaged."""
@@ -90,12 +110,47 @@ class Serving:
                 self._loaded = fact, Service(router, active.id if active else None)
             return self._loaded[1]
 
+    def version(self, number: int) -> Service:
+        """A published router, in service or not. Raises NotFound and CorruptArtifact."""
+        service = self.service()
+        if service.version == number:
+            return service
+        with self._lock:
+            if number in self._others:
+                self._others.move_to_end(number)
+                return self._others[number]
+            known = next((v for v in self._registry.versions() if v.id == number), None)
+            if known is None:
+                raise NotFound(f"There is no router version {number}.")
+            loaded = Service(load_router(known.kind, self._registry.load(number), self._encoder), number)
+            self._others[number] = loaded
+            if len(self._others) > OTHERS_KEPT:
+                self._others.popitem(last=False)
+            return loaded
+
+    def predict(self, user: UserId, queries: Sequence[Query], version: int | None = None) -> Prediction:
+        """What the router in service, or another version, says about these queries: the fast way, without intervals
+        and reasons. LLMs that are gone since have no part in it.
+        """
+        service = self.service() if version is None else self.version(version)
+        history = self._histories.of(user)
+        by_id = {llm.llm_id: llm for llm in history.llms}
+        columns = [i for i, llm in enumerate(service.router.llms) if llm in by_id]
+        llms = tuple(by_id[service.router.llms[i]] for i in columns)
+        if not columns:
+            return Prediction(service, (), np.zeros((len(queries), 0)), len(history))
+        probability = service.router.predict_proba(user, queries, history)
+        if len(columns) < probability.shape[1]:
+            probability = probability[:, columns]
+            probability = probability / np.maximum(probability.sum(1, keepdims=True), 1e-300)
+        return Prediction(service, llms, probability, len(history))
+
     def decide(self, user: UserId, query: Query, *, explained: bool = True) -> Decision:
         """Everything to show of one decision, from all that this person has said up to now.
 
         Reasons cost as many predictions as there are ratings; without `explained` there are none.
         """
-        service, history = self.service(), self._store.history(user)
+        service, history = self.service(), self._histories.of(user)
         router = service.router
         own = router.predict_proba(user, [query], history)[0]  # [L]
         average = router.predict_proba(user, [query], None)[0]

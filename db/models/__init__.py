@@ -12,6 +12,7 @@ from db.models.campaigns import (
     OptionRow,
     RatingDetailRow,
 )
+from db.models.live import ApiKeyRow, ProviderCallRow
 from db.models.material import LLMRow, QueryRow, ResponseRow, TaskRow, TextEmbeddingRow
 from db.models.people import AuditEventRow, BrowserSessionRow, ConsentRow, InviteRow, Role, UserRow
 from db.models.ratings import AssignmentRow, AssignmentStatus, ComparisonRow, EventKind
@@ -25,6 +26,7 @@ from db.models.routing import (
 )
 
 __all__ = [
+    "ApiKeyRow",
     "AssignmentRow",
     "AssignmentStatus",
     "AuditEventRow",
@@ -40,6 +42,7 @@ __all__ = [
     "InviteRow",
     "LLMRow",
     "OptionRow",
+    "ProviderCallRow",
     "QueryRow",
     "RatingDetailRow",
     "ResponseRow",

@@ -96,11 +96,16 @@ class RouterActivationRow(Base):
 
 
 class RoutingDecisionRow(Base):
-    """What was routed where, and how probably: enough to evaluate later, without the words of a query nobody stored."""
+    """What was routed where, and how probably: enough to evaluate later, without the words of a query nobody stored.
+
+    `key` names it to a program (null before there were programs). `reward` is what the person made of it: 1 liked, 0
+    not, 1/2 a tie; null where they said nothing.
+    """
 
     __tablename__ = "routing_decisions"
 
     id: Mapped[Id]
+    key: Mapped[Name | None] = mapped_column(unique=True)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"), index=True)
     query_key: Mapped[Name]
     query_id: Mapped[int | None] = mapped_column(ForeignKey("queries.id"), index=True)
@@ -111,3 +116,6 @@ class RoutingDecisionRow(Base):
     history_count: Mapped[int]
     source: Mapped[Name]
     decided_at: Mapped[datetime]
+    alpha: Mapped[float | None]
+    reward: Mapped[float | None]
+    rewarded_at: Mapped[datetime | None]

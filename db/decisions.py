@@ -1,0 +1,160 @@
+"""Decisions: every live routing decision, what its person made of it, and all of it for evaluation."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from core.domain import Bundle, Comparison, LLMId, Outcome, Query, QueryId, Response, User, UserId, content_hash
+from core.errors import InvalidInput, NotAllowed, NotFound
+from core.off_policy import LoggedChoices
+from db import bundles
+from db.audit import note
+from db.base import parts, utc_now
+from db.engine import Database
+from db.events import APP
+from db.models import LLMRow, QueryRow, RoutingDecisionRow, UserRow
+
+FALLBACK = "api: the runner-up answered"  # sources of decisions that tell nothing about the LLM decided for
+FAILED = "api: nobody answered"
+REWARDS = {Outcome.TIE: 0.5, Outcome.BOTH_BAD: 0.0}
+
+
+def new_key() -> str:
+    """A name for a decision that nobody can guess."""
+    return f"dec-{secrets.token_hex(12)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """One decision to be kept. `user` is empty, or a name nobody has here, where nobody known was routed for."""
+
+    user: UserId
+    query_id: QueryId
+    llm: LLMId
+    probabilities: Mapping[LLMId, float]
+    version: int | None
+    propensity: float
+    history_count: int
+    source: str
+    alpha: float | None = None
+    key: str = field(default_factory=new_key)
+
+
+class Decisions:
+    """The routing decisions of one database."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database, self._clock = database, clock
+
+    def keep(self, decided: Sequence[Decided]) -> None:
+        """Write decisions down in one transaction; unknown users and queries become null. Raises NotFound for an LLM
+        that nobody knows.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            llms = _ids(session, LLMRow.key, LLMRow.id, {d.llm for d in decided})
+            users = _ids(session, UserRow.name, UserRow.id, {d.user for d in decided if d.user})
+            queries = _ids(session, QueryRow.key, QueryRow.id, {d.query_id for d in decided})
+            if missing := {d.llm for d in decided} - set(llms):
+                raise NotFound(f"There is no LLM '{min(missing)}'.")
+            rows = [
+                {
+                    "key": d.key, "user_id": users.get(d.user), "query_key": d.query_id,
+                    "query_id": queries.get(d.query_id), "router_version_id": d.version, "llm_id": llms[d.llm],
+                    "probabilities": {key: float(p) for key, p in d.probabilities.items()},
+                    "propensity": float(d.propensity), "history_count": d.history_count, "source": d.source,
+                    "decided_at": now, "alpha": d.alpha,
+                }
+                for d in decided
+            ]  # fmt: skip
+            for part in parts(rows):
+                session.execute(insert(RoutingDecisionRow), list(part))
+
+    def thumbs(self, key: str, user: UserId, *, up: bool) -> None:
+        """A person's thumb on a decision made for them; the last one counts. Raises NotFound, NotAllowed."""
+        now = self._clock()
+        with self._database.write() as session:
+            row = _own(session, key, user)
+            row.reward, row.rewarded_at = float(up), now
+            note(session, now, user, "thumbs", key, up=up)
+
+    def compare(
+        self, user: UserId, query: Query, answers: tuple[Response, Response], outcome: Outcome, decision: str | None
+    ) -> bool:
+        """A person's comparison of two answers they were shown elsewhere: a rating like any other, which counts at
+        once and in the next training. Someone new is taken in. False where the same was said before, which a retry is.
+
+        With the key of a decision it is also that decision's reward. Raises InvalidInput where the user is simulated,
+        an LLM unknown to the decision, or the query another than the decision's; NotFound; NotAllowed.
+        """
+        now = self._clock()
+        a, b = answers
+        named = content_hash(user, decision or "", query.query_id, a.response_id, b.response_id)
+        said = Comparison(
+            user, query.query_id, a.llm_id, b.llm_id, outcome, a.response_id, b.response_id, f"live-{named[:32]}", now
+        )
+        bundle = Bundle(APP, (User(user),), queries=(query,), responses=answers, comparisons=(said,))
+        with self._database.write() as session:
+            known = _ids(session, LLMRow.key, LLMRow.id, {a.llm_id, b.llm_id})
+            for answer in answers:
+                if answer.llm_id not in known:
+                    raise NotFound(f"There is no LLM '{answer.llm_id}'. Nothing was stored.")
+            if session.scalar(select(UserRow.simulated).where(UserRow.name == user)):
+                raise InvalidInput(f"'{user}' is a simulated user; ratings in that name are not taken.")
+            row = _own(session, decision, user) if decision else None
+            if row is not None:
+                _reward(session, row, query, answers, outcome, now)
+            added = bundles.add(session, bundle, now).added
+            if added:
+                note(session, now, user, "rate", said.key)
+            return bool(added)
+
+    def logged(self) -> LoggedChoices:
+        """Every rewarded decision whose own LLM answered, oldest first."""
+        row = RoutingDecisionRow
+        columns = (row.user_id, row.probabilities, LLMRow.key, row.propensity, row.reward)
+        statement = (
+            select(*columns).join(LLMRow, LLMRow.id == row.llm_id).where(row.reward.is_not(None))
+        )
+        statement = statement.where(row.source.not_in((FALLBACK, FAILED))).order_by(row.id)
+        with self._database.read() as session:
+            found = session.execute(statement).all()
+        return LoggedChoices.of([(user or 0, dict(p), llm, by, float(got or 0)) for user, p, llm, by, got in found])
+
+
+def _ids(
+    session: Session, name: InstrumentedAttribute[str], number: InstrumentedAttribute[int], wanted: set[Any]
+) -> dict[Any, int]:
+    found: dict[Any, int] = {}
+    for part in parts(sorted(wanted)):
+        found |= dict(session.execute(select(name, number).where(name.in_(part))).tuples().all())
+    return found
+
+
+def _own(session: Session, key: str, user: UserId) -> RoutingDecisionRow:
+    row = session.scalar(select(RoutingDecisionRow).where(RoutingDecisionRow.key == key).with_for_update())
+    if row is None:
+        raise NotFound(f"There is no decision '{key}'. Nothing was stored.")
+    owner = session.scalar(select(UserRow.name).where(UserRow.id == row.user_id)) if row.user_id else None
+    if owner is not None and owner != user:
+        raise NotAllowed("This decision was made for someone else. Nothing was stored.")
+    return row
+
+
+def _reward(
+    session: Session, row: RoutingDecisionRow, query: Query, answers: tuple[Response, Response], outcome: Outcome,
+    now: datetime,
+) -> None:  # fmt: skip
+    if row.query_key != query.query_id:
+        raise InvalidInput("The decision was about another query. Nothing was stored.")
+    served = session.scalar(select(LLMRow.key).where(LLMRow.id == row.llm_id))
+    sides = [answer.llm_id for answer in answers]
+    if served not in sides:
+        raise InvalidInput("Neither answer is by the LLM that was decided for. Nothing was stored.")
+    won = (outcome == Outcome.A) == (sides.index(LLMId(served)) == 0)
+    row.reward, row.rewarded_at = REWARDS.get(outcome, float(won)), now
