@@ -11,11 +11,13 @@ from collections.abc import Callable
 
 import typer
 
-from commands import campaigns, data, routing, serving, training
+from commands import campaigns, data, keys, routing, serving, training
 from core.errors import PrefRouteError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": serving.run,
+    "serve": serving.serve,
+    "keys": keys.keys,
     "demo": data.demo,
     "import": data.import_ratings,
     "export": data.export,

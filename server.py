@@ -1,9 +1,16 @@
-"""The app as an ASGI application: Streamlit's pages, with the cookie that lets a reload find its person again."""
+"""The app as an ASGI application: Streamlit's pages, with the cookie that lets a reload find its person again, and the
+endpoint for programs beside them.
+"""
 
 import streamlit as st
 from starlette.middleware import Middleware
 
+from api.app import Beside, serve_app
 from pages.parts.browser import BrowserCookie
 from pages.parts.errors import show_error
 
-app = st.App("app.py", middleware=[Middleware(BrowserCookie)], on_script_error=show_error)
+app = st.App(
+    "app.py",
+    middleware=[Middleware(Beside, api=serve_app()), Middleware(BrowserCookie)],
+    on_script_error=show_error,
+)

@@ -1,7 +1,10 @@
-"""Starting the app."""
+"""Starting the app, and the endpoint alone."""
 
 import os
 import socket
+from typing import Annotated
+
+import typer
 
 from commands.terminal import Opened
 from core.errors import InvalidInput
@@ -39,6 +42,25 @@ def _show_setup_link(settings: Settings, database: Database) -> None:
             f"http://{settings.host}:{settings.port}/?invite={token}",
             flush=True,
         )
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; PREFROUTE_HOST if left out.")] = "",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8600,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; each holds the router in memory.")] = 1,
+) -> None:
+    """Serve the endpoint alone, without pages: /v1, /healthz and /metrics, under uvicorn."""
+    import uvicorn
+
+    settings = load_settings().model_copy(update={"port": port} | ({"host": host} if host else {}))
+    _check_port(settings)
+    with Opened(settings):
+        pass  # migrated once, before several processes come
+    os.chdir(ROOT)
+    print(f"PrefRoute's endpoint: http://{settings.host}:{port}/v1  (Ctrl+C stops it)", flush=True)
+    uvicorn.run(
+        "api.app:serve_app", factory=True, host=settings.host, port=port, workers=workers, log_level="warning"
+    )  # fmt: skip
 
 
 def _serve(settings: Settings) -> None:

@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     spawn_worker: bool = Field(
         True, description="Let the app start a worker process for a queued run; off with workers elsewhere."
     )
+    exploration: float = Field(
+        0, ge=0, le=1, description="Share of the endpoint's decisions drawn from the probabilities instead of the best."
+    )
     providers: dict[str, Provider] = Field(
         {}, description="JSON: providers by name, beside or instead of the known ones; keys only by their variable."
     )

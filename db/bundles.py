@@ -53,6 +53,11 @@ def add(session: Session, bundle: Bundle, now: datetime) -> ImportReport:
     """Store a bundle. What is there already stays as it is, but blank facts of an LLM or task are filled in."""
     if not bundle.source.strip() or len(bundle.source) > _MAX_SOURCE or bundle.source == APP:
         raise InvalidInput(f"The source of an import needs a name of its own, of at most {_MAX_SOURCE} characters.")
+    return keep(session, bundle, now)
+
+
+def keep(session: Session, bundle: Bundle, now: datetime) -> ImportReport:
+    """`add` for what people said to this installation itself, whose source is APP."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     brought = {"source": bundle.source, "created_at": now}

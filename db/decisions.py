@@ -109,7 +109,7 @@ class Decisions:
             row = _own(session, decision, user) if decision else None
             if row is not None:
                 _reward(session, row, query, answers, outcome, now)
-            added = bundles.add(session, bundle, now).added
+            added = bundles.keep(session, bundle, now).added
             if added:
                 note(session, now, user, "rate", said.key)
             return bool(added)
@@ -118,9 +118,7 @@ class Decisions:
         """Every rewarded decision whose own LLM answered, oldest first."""
         row = RoutingDecisionRow
         columns = (row.user_id, row.probabilities, LLMRow.key, row.propensity, row.reward)
-        statement = (
-            select(*columns).join(LLMRow, LLMRow.id == row.llm_id).where(row.reward.is_not(None))
-        )
+        statement = select(*columns).join(LLMRow, LLMRow.id == row.llm_id).where(row.reward.is_not(None))
         statement = statement.where(row.source.not_in((FALLBACK, FAILED))).order_by(row.id)
         with self._database.read() as session:
             found = session.execute(statement).all()
@@ -132,7 +130,8 @@ def _ids(
 ) -> dict[Any, int]:
     found: dict[Any, int] = {}
     for part in parts(sorted(wanted)):
-        found |= dict(session.execute(select(name, number).where(name.in_(part))).tuples().all())
+        rows: Any = session.execute(select(name, number).where(name.in_(part)))
+        found |= dict(rows.all())
     return found
 
 

@@ -53,7 +53,7 @@ class Histories:
             rows = tuple(tuple(row) for row in session.execute(_LLMS))
         with self._lock:
             if self._llms[0] != rows:
-                self._llms = rows, tuple(LLM(LLMId(key), *facts) for key, *facts in rows)
+                self._llms = rows, tuple(_llm(*row) for row in rows)
                 self._known.clear()
             known = self._known.get(user)
             if known is not None and known.events == events:
@@ -74,3 +74,7 @@ class Histories:
             self._known.popitem(last=False)
         if len(self._queries) > 20 * self._most:
             self._queries.clear()
+
+
+def _llm(key: Any, *facts: Any) -> LLM:
+    return LLM(LLMId(key), *facts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from random import Random, SystemRandom
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.costs import Floats, priced_scores
 from core.domain import LLM, LLMId, Query, UserId
@@ -69,8 +70,8 @@ class LiveRouting:
         self._lengths: tuple[float, Mapping[LLMId, float]] | None = None
 
     def decide(self, wanted: Wanted, queries: Sequence[Query], source: str) -> tuple[Routed, ...]:
-        """Decide about queries and write the decisions down. Raises InvalidInput for an alpha outside 0..1, NotFound for
-        an unknown version or allowed LLM, NotEnoughData without any LLM.
+        """Decide about queries and write the decisions down. Raises InvalidInput for an alpha outside 0..1, NotFound
+        for an unknown version or allowed LLM, NotEnoughData without any LLM.
         """
         routed = self.consider(wanted, queries, source)
         self.keep(routed)
@@ -118,7 +119,7 @@ class LiveRouting:
             raise NotFound(f"{prediction.service.name} does not know the LLM '{unknown[0]}'.")
         return sorted({known[llm] for llm in allowed})
 
-    def _picked(self, probability: Floats, order: "np.ndarray[tuple[int, int], np.dtype[np.intp]]") -> tuple[list[int], list[float]]:
+    def _picked(self, probability: Floats, order: NDArray[np.intp]) -> tuple[list[int], list[float]]:
         """The column picked for each query, and with which probability it would be picked again."""
         share = self._exploration
         picked, propensity = [], []

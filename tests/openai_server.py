@@ -85,13 +85,18 @@ class _Behaviour:
         return StreamingResponse(self._stream(request, model, body), media_type="text/event-stream")
 
     async def _stream(self, request: Request, model: str, body: dict[str, Any]) -> AsyncIterator[str]:
-        if model == "stall":
-            await self._wait(request, model)
-        elif model == "garbage":
-            yield f"data: {{not json, {PROVIDER_BODY}\n\n"
-        elif model != "empty":
-            async for event in self._answer(request, model, body):
-                yield event
+        over = False
+        try:
+            if model == "stall":
+                await self._wait(request)
+            elif model == "garbage":
+                yield f"data: {{not json, {PROVIDER_BODY}\n\n"
+            elif model != "empty":
+                async for event in self._answer(request, model, body):
+                    yield event
+            over = not await request.is_disconnected()
+        finally:  # a client that hangs up ends this in one of several ways
+            self._server.hung_up[model] += not over
 
     async def _answer(self, request: Request, model: str, body: dict[str, Any]) -> AsyncIterator[str]:
         words = words_of(model, body["messages"][-1]["content"])
@@ -100,13 +105,13 @@ class _Behaviour:
             if model in ("slow", "endless"):
                 await asyncio.sleep(0.02)
             if i == 2 and model == "stall-midway":
-                await self._wait(request, model)
+                await self._wait(request)
                 return
             if i == 2 and model == "cut":
                 yield "data: {half of an ev"
                 raise ConnectionResetError
             yield _event(model, {"content": word})
-        while model == "endless" and not await self._over(request, model):
+        while model == "endless" and not await self._over(request):
             yield _event(model, {"content": "and "})
             await asyncio.sleep(0.02)
         yield _event(model, {}, "stop")
@@ -115,14 +120,11 @@ class _Behaviour:
             yield _event(model, {}, None, usage)
         yield "data: [DONE]\n\n"
 
-    async def _over(self, request: Request, model: str) -> bool:
-        if await request.is_disconnected():
-            self._server.hung_up[model] += 1
-            return True
-        return self._server.release.is_set()
+    async def _over(self, request: Request) -> bool:
+        return self._server.release.is_set() or await request.is_disconnected()
 
-    async def _wait(self, request: Request, model: str) -> None:
-        while not await self._over(request, model):
+    async def _wait(self, request: Request) -> None:
+        while not await self._over(request):
             await asyncio.sleep(0.02)
 
 

@@ -11,6 +11,7 @@ from core.providers import Providers
 from core.settings import Settings, load_settings
 from db.answers import StoredResponses
 from db.campaigns import Campaigns
+from db.calls import CallLedger
 from db.embeddings import CachedEncoder
 from db.engine import Database
 from db.invites import Invites
@@ -51,7 +52,7 @@ def context() -> Context:
         settings, database, PreferenceStore(database), People(database), Campaigns(database),
         Invites(database),
         TrainingRuns(database, settings.heartbeat_timeout), RouterRegistry(database), Serving(database, encoder),
-        Providers(settings.providers, StoredResponses(database, encoder)),
+        Providers(settings.providers, StoredResponses(database, encoder), CallLedger(database)),
     )  # fmt: skip
 
 

@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy import Column
 
-revision = "0003"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 
 MOMENT = sa.DateTime(timezone=True)
 NAME = sa.String(length=120)
@@ -37,15 +37,15 @@ def upgrade() -> None:
         Column("input_tokens", sa.Integer(), nullable=False),
         Column("output_tokens", sa.Integer(), nullable=False),
         Column("estimated", sa.Boolean(), nullable=False),
-        Column("cost", sa.Float(), nullable=True),
-        Column("seconds", sa.Float(), nullable=False),
+        Column("cost", sa.Double(), nullable=True),
+        Column("seconds", sa.Double(), nullable=False),
         Column("finish", NAME, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_calls")),
     )
     op.create_index(op.f("ix_provider_calls_llm_key_at"), "provider_calls", ["llm_key", "at"])
     with op.batch_alter_table("routing_decisions") as table:
         table.add_column(Column("key", NAME, nullable=True))
-        table.add_column(Column("alpha", sa.Float(), nullable=True))
-        table.add_column(Column("reward", sa.Float(), nullable=True))
+        table.add_column(Column("alpha", sa.Double(), nullable=True))
+        table.add_column(Column("reward", sa.Double(), nullable=True))
         table.add_column(Column("rewarded_at", MOMENT, nullable=True))
         table.create_unique_constraint(op.f("uq_routing_decisions_key"), ["key"])
