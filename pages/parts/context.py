@@ -10,8 +10,8 @@ from core.errors import NotAllowed, NotFound
 from core.providers import Providers
 from core.settings import Settings, load_settings
 from db.answers import StoredResponses
-from db.campaigns import Campaigns
 from db.calls import CallLedger
+from db.campaigns import Campaigns
 from db.embeddings import CachedEncoder
 from db.engine import Database
 from db.invites import Invites
