@@ -72,6 +72,12 @@ def training_readiness(database: Database) -> tuple[Requirement, ...]:
         return readiness(*session.execute(statement).one())
 
 
+def tasks(database: Database) -> list[str]:
+    """The names of all tasks, sorted."""
+    with database.read() as session:
+        return list(session.scalars(select(TaskRow.name).order_by(TaskRow.name)))
+
+
 def unrated_queries(database: Database, user: UserId, limit: int) -> list[Query]:
     """The first `limit` queries with responses to compare that this user has not rated, by task; a stranger has rated
     none.

@@ -1,5 +1,7 @@
 """People and settings: who may do what, links that let people in, how the database is, and who did what."""
 
+from functools import partial
+
 import streamlit as st
 
 from core.domain import UserId
@@ -8,11 +10,12 @@ from db.base import utc_now
 from db.health import back_up, backup_folder, health
 from db.models import Role
 from pages.parts.account import INVITE
+from pages.parts.campaigns import show_campaigns
 from pages.parts.clock import shown
 from pages.parts.context import context, require
 from pages.parts.errors import callback
 
-PARTS = ("People", "Invites", "Health", "Audit log")
+PARTS = ("People", "Invites", "Campaigns", "Health", "Audit log")
 ROLES = [role.value for role in Role]
 EVENTS_SHOWN = 200
 
@@ -126,7 +129,8 @@ st.title("People and settings")
 if notice := st.session_state.pop("settings.notice", None):
     st.success(notice)
 tabs = st.tabs(PARTS, key="settings.part", on_change="rerun", bind="query-params")
-for tab, show in zip(tabs, (show_people, show_invites, show_health, show_audit), strict=True):
+shows = (show_people, show_invites, partial(show_campaigns, person.name), show_health, show_audit)
+for tab, show in zip(tabs, shows, strict=True):
     if tab.open:
         with tab:
             show()

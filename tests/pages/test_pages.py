@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.domain import Outcome, UserId
 from core.settings import ROOT
 from db.audit import actions
+from db.campaigns import Campaigns
 from db.demo import LLMS
 from db.engine import Database
 from db.invites import Invites
@@ -121,6 +122,24 @@ def test_an_invitation_lets_a_person_in_once_and_says_the_same_of_every_link_tha
         late.text_input[0].set_value("Bob")
         button(late, "Start").click().run()
         assert late.error[0].value == "This link no longer works. Ask the person who sent it."
+
+
+def test_an_administrator_opens_a_campaign_and_closes_it_and_a_wrong_one_is_refused(
+    open_page: Open, demo: Database
+) -> None:
+    app = open_page("settings", "Ada", {"settings.part": "Campaigns"})
+    app.text_input(key="campaigns.name").set_value("Code first")
+    app.multiselect(key="campaigns.tasks").set_value(["code"])
+    app.text_input(key="campaigns.criteria").set_value("clear, correct")
+    button(app, "Open this campaign").click().run()
+    assert "detailed mode only" in app.error[0].value
+    app.selectbox(key="campaigns.mode").set_value("detailed")
+    button(app, "Open this campaign").click().run()
+    assert not app.error and "9 queries" in words(app)
+    newest = Campaigns(demo).list()[0]
+    assert (newest.campaign.plan.name, newest.campaign.open) == ("Code first", True)
+    button(app, "Close").click().run()
+    assert not Campaigns(demo).get("Code first").open
 
 
 def test_an_administrator_changes_roles_makes_a_link_and_backs_up(
