@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, CompoundSelect, Integer, Select, bindparam, func, or_, select, union, update
 from sqlalchemy.orm import Session, aliased
 
+from core.campaigns import Reveal
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
 from core.errors import NotAllowed, NotFound
 from core.matchmaking import Candidate, Draw, balanced_sides, draw_pair
@@ -75,6 +76,11 @@ def own_assignment(session: Session, owner: UserRow, token: str) -> AssignmentRo
     return row
 
 
+def campaign_of(session: Session, assignment: AssignmentRow) -> Campaign:
+    """The campaign that an assignment belongs to."""
+    return value_of(session.get_one(CampaignRow, assignment.campaign_id))
+
+
 def open_assignment(session: Session, user: UserId) -> Assignment | None:
     """What the user has on the screen, as the same value for every tab and reload; None of a campaign that closed."""
     row = session.execute(_open_of_user(), {"user": user}).one_or_none()
@@ -119,6 +125,22 @@ def _previous() -> ColumnElement[Outcome | None]:
     said = (ComparisonRow.assignment_id == AssignmentRow.id, ComparisonRow.outcome.is_not(None))
     newest = select(ComparisonRow.outcome).where(*said).order_by(ComparisonRow.id.desc()).limit(1)
     return newest.correlate(AssignmentRow).scalar_subquery()
+
+
+def revealed(session: Session, user: UserId, token: str) -> tuple[str, str] | None:
+    """The names of the LLMs of a rated pair, where its campaign tells them at once."""
+    a, b = aliased(LLMRow), aliased(LLMRow)
+    row = session.execute(
+        select(a.key, a.name, b.key, b.name)
+        .select_from(AssignmentRow)
+        .join(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
+        .join(UserRow, UserRow.id == AssignmentRow.user_id)
+        .join(a, a.id == AssignmentRow.llm_a_id)
+        .join(b, b.id == AssignmentRow.llm_b_id)
+        .where(AssignmentRow.token == token, UserRow.name == user, AssignmentRow.status == AssignmentStatus.RATED)
+        .where(CampaignRow.reveal == Reveal.AT_ONCE)
+    ).one_or_none()
+    return (row[1] or row[0], row[3] or row[2]) if row else None
 
 
 def ensure_open(session: Session, user: UserRow, now: datetime, rng: Random) -> bool:

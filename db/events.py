@@ -6,13 +6,15 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from core.answers import Detail
 from core.domain import Outcome
 from core.errors import InvalidInput, NotAllowed, NotFound
-from db.models import AssignmentRow, ComparisonRow, EventKind, UserRow
+from db.models import AssignmentRow, CampaignRow, ComparisonRow, EventKind, RatingDetailRow, UserRow
 
 _LATER = aliased(ComparisonRow)
 Moment = datetime | ColumnElement[datetime] | InstrumentedAttribute[datetime]
 
+CLOSED = "The campaign is closed, so its ratings are no longer changed. Nothing was stored; ask who runs it to open it."
 APP = "app"  # the source of what people do here, in contrast to what a file brought
 
 
@@ -38,9 +40,12 @@ def last_of(session: Session, assignment_id: int) -> ComparisonRow | None:
 
 
 def append_rating(
-    session: Session, assignment: AssignmentRow, outcome: Outcome, now: datetime, dwell: float
+    session: Session, assignment: AssignmentRow, outcome: Outcome, now: datetime, dwell: float, detail: Detail
 ) -> ComparisonRow:
-    """A rating of what was shown. After an undo it supersedes the withdrawal, so that the chain stays one line."""
+    """A rating of what was shown, with what was said beside it.
+
+    After an undo it supersedes the withdrawal, so that the chain stays one line.
+    """
     before = last_of(session, assignment.id) if assignment.closed_at else None
     event = ComparisonRow(
         key=secrets.token_hex(16),
@@ -60,6 +65,17 @@ def append_rating(
         source=APP,
     )
     session.add(event)
+    if not detail.empty:
+        session.flush()
+        session.add(
+            RatingDetailRow(
+                comparison_id=event.id,
+                strength=detail.strength,
+                reasons=[str(reason) for reason in detail.reasons],
+                criteria={name: dict(stars) for name, stars in detail.criteria.items()},
+                comment=detail.comment.strip(),
+            )
+        )
     return event
 
 
@@ -82,6 +98,14 @@ def append_change(session: Session, before: ComparisonRow, outcome: Outcome | No
     )
 
 
+def may_change(session: Session, event: ComparisonRow) -> bool:
+    """Whether the campaign that asked is open still. What a file brought belongs to none."""
+    if event.assignment_id is None:
+        return True
+    asked = select(CampaignRow.open).join(AssignmentRow, AssignmentRow.campaign_id == CampaignRow.id)
+    return bool(session.scalar(asked.where(AssignmentRow.id == event.assignment_id)))
+
+
 def change(session: Session, author: UserRow, key: str, outcome: Outcome | None, now: datetime) -> bool:
     """Edit or withdraw the rating called `key`; False where that was done already, as by a double click.
 
@@ -92,6 +116,8 @@ def change(session: Session, author: UserRow, key: str, outcome: Outcome | None,
         raise NotFound("This rating does not exist.")
     if event.user_id != author.id:
         raise NotAllowed("This rating is someone else's; only its author may change it.")
+    if not may_change(session, event):
+        raise NotAllowed(CLOSED)
     after = session.scalar(select(ComparisonRow).where(ComparisonRow.supersedes_id == event.id))
     done = event if after is None else after
     if done.outcome == outcome and (after is None or after.kind != EventKind.RATING):

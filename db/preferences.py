@@ -1,28 +1,40 @@
 """PreferenceStore: who was asked what, what they said, and all of it as a snapshot. Every method is one transaction."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from core.answers import Detail
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Bundle, Comparison, Outcome, Query, Response, User, UserId
-from core.errors import InvalidInput
-from db import assignments, bundles, events, leases, removal, snapshots
+from core.errors import InvalidInput, NotAllowed
+from db import assignments, bundles, drafts, events, flags, leases, removal, snapshots
 from db.assignments import Assignment
 from db.audit import note
 from db.base import utc_now
 from db.bundles import ImportReport
+from db.campaigns import Campaign
 from db.engine import Database
-from db.models import AssignmentStatus, AuditEventRow, ComparisonRow, LLMRow, QueryRow, UserRow
+from db.models import (
+    AssignmentRow,
+    AssignmentStatus,
+    AuditEventRow,
+    ComparisonRow,
+    FlagReason,
+    LLMRow,
+    QueryRow,
+    UserRow,
+)
 from db.removal import Removed
 
 T = TypeVar("T")
 
+NOTHING_BESIDE = Detail()
 RECENT = 50  # ratings whose pace is told as "about 9 s each"
 
 
@@ -39,10 +51,14 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a user stands: ratings in force, those of today, queries left, seconds for one (None before the first)."""
+    """Where a user stands: ratings in force, those of today, queries left, seconds for one (None before the first).
+
+    Of a campaign `done` is what the user answered there, and `available` no more than their quota leaves.
+    """
 
     rated: int
     today: int
+    done: int
     available: int
     seconds_each: float | None
 
@@ -80,11 +96,13 @@ class PreferenceStore:
             row = session.scalar(select(UserRow).where(UserRow.name == user))
             return assignments.next_free(session, row, self._clock()) if row else None
 
-    def record(self, user: UserId, token: str, outcome: Outcome, *, minimum_dwell: float) -> Recorded:
+    def record(
+        self, user: UserId, token: str, outcome: Outcome, *, minimum_dwell: float, detail: Detail = NOTHING_BESIDE
+    ) -> Recorded:
         """Store the answer to an assignment, once: a repeat changes nothing and is told what is stored.
 
-        Before `minimum_dwell` seconds nothing is stored but an audit event. Raises NotFound for an unknown token and
-        NotAllowed for someone else's.
+        Before `minimum_dwell` seconds nothing is stored but an audit event. Raises NotFound for an unknown token,
+        NotAllowed for someone else's, and InvalidInput for a detail that the campaign does not ask.
         """
         now = self._clock()
         with self._database.write() as session:
@@ -97,9 +115,12 @@ class PreferenceStore:
             if dwell < minimum_dwell:
                 note(session, now, user, "too_quick", token, dwell=dwell, outcome=outcome)
                 return Recorded("too_quick", None)
+            if not detail.empty:
+                detail.check(assignments.campaign_of(session, assignment).plan, outcome)
             assignment.extra = leases.lost(session, assignment, now)
-            event = events.append_rating(session, assignment, outcome, now, dwell)
+            event = events.append_rating(session, assignment, outcome, now, dwell, detail)
             assignment.status, assignment.closed_at = AssignmentStatus.RATED, now
+            drafts.drop(session, assignment)
             note(session, now, user, "rate", event.key, assignment=token)
             return Recorded("extra" if assignment.extra else "saved", outcome)
 
@@ -112,6 +133,34 @@ class PreferenceStore:
             if assignment.status in assignments.PENDING:
                 assignment.status, assignment.closed_at = AssignmentStatus.SKIPPED, now
                 note(session, now, user, "skip", token)
+
+    def flag(self, user: UserId, token: str, reason: FlagReason, text: str = "") -> None:
+        """Put an assignment aside for good and say what is wrong with it; two people's flags pause its query.
+
+        One that is closed already stays as it is. Raises InvalidInput for a note over 2,000 characters.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            row = assignments.locked_user(session, user)
+            assignment = assignments.own_assignment(session, row, token)
+            if assignment.status in assignments.PENDING:
+                flags.raise_flag(session, assignment, reason, text, now)
+                assignment.status, assignment.closed_at = AssignmentStatus.FLAGGED, now
+                drafts.drop(session, assignment)
+                note(session, now, user, "flag", token, reason=reason)
+
+    def save_draft(self, user: UserId, token: str, body: Mapping[str, Any]) -> None:
+        """Keep what was chosen and written but not sent. Of an answered pair nothing is kept: what was sent wins."""
+        with self._database.write() as session:
+            row = assignments.locked_user(session, user)
+            assignment = assignments.own_assignment(session, row, token)
+            if assignment.status in assignments.PENDING:
+                drafts.keep(session, assignment, body, self._clock())
+
+    def draft(self, user: UserId, token: str) -> dict[str, Any]:
+        """What `save_draft` kept of an assignment; empty where there is nothing."""
+        with self._database.read() as session:
+            return drafts.of(session, user, token)
 
     def resume(self, user: UserId, token: str) -> None:
         """Show a skipped pair now, before whatever is on the screen. One that is on the screen already stays there.
@@ -139,9 +188,12 @@ class PreferenceStore:
             assignment = assignments.last_closed(session, row)
             if assignment is None:
                 return None
+            if not assignments.campaign_of(session, assignment).open:
+                raise NotAllowed(events.CLOSED)
             said = events.last_of(session, assignment.id)
             if said is not None and said.outcome is not None:
                 events.append_change(session, said, None, now)
+            flags.take_back(session, assignment, user, now)
             assignments.reopen(session, assignment, now)
             note(session, now, user, "undo", assignment.token)
             return assignments.open_assignment(session, user)
@@ -161,26 +213,40 @@ class PreferenceStore:
             if events.change(session, author, key, outcome, now):
                 note(session, now, user, "edit" if outcome else "withdraw", key)
 
-    def progress(self, user: UserId, since: datetime | None = None) -> Progress:
-        """Where this user stands. "Today" begins at `since`, by default at the last midnight UTC."""
+    def revealed(self, user: UserId, token: str) -> tuple[str, str] | None:
+        """The names of the two LLMs of an answered pair where its campaign tells them at once, else None."""
+        with self._database.read() as session:
+            return assignments.revealed(session, user, token)
+
+    def progress(self, user: UserId, since: datetime | None = None, campaign: Campaign | None = None) -> Progress:
+        """Where this user stands, in one campaign or in all. "Today" begins at `since`, else at midnight UTC."""
         midnight = since or self._clock().replace(hour=0, minute=0, second=0, microsecond=0)
         person = select(UserRow.id).where(UserRow.name == user).scalar_subquery()
         mine = select(func.count()).where(ComparisonRow.user_id == person, events.in_force())
-        left = select(func.count()).select_from(assignments.unrated(person).subquery())
+        pool = assignments.in_campaign(campaign, person) if campaign else assignments.unrated(person)
+        left = select(func.count()).select_from(pool.subquery())
+        answered = select(func.count(AssignmentRow.id)).where(
+            AssignmentRow.user_id == person, AssignmentRow.status == AssignmentStatus.RATED
+        )
+        if campaign:
+            answered = answered.where(AssignmentRow.campaign_id == campaign.id)
         timed = (ComparisonRow.user_id == person, ComparisonRow.dwell_ms.is_not(None))
         pace = select(ComparisonRow.dwell_ms).where(*timed).order_by(ComparisonRow.id.desc()).limit(RECENT)
         with self._database.read() as session:
-            rated, today, available = session.execute(
+            rated, today, available, done = session.execute(
                 select(
                     mine.scalar_subquery(),
                     mine.where(ComparisonRow.rated_at >= midnight).scalar_subquery(),
                     left.scalar_subquery(),
+                    answered.scalar_subquery(),
                 )
             ).one()
             dwells = sorted(dwell for dwell in session.scalars(pace) if dwell is not None)
         # The median: one coffee break must not tell the user that each pair takes four minutes.
         seconds = dwells[len(dwells) // 2] / 1000 if dwells else None
-        return Progress(rated, today, available, seconds)
+        if campaign and campaign.plan.quota is not None:
+            available = min(available, max(campaign.plan.quota - done, 0))
+        return Progress(rated, today, done, available, seconds)
 
     def snapshot(self, upto: datetime | None = None) -> PreferenceDataset:
         """Everyone's ratings in force over all LLMs; with `upto` as they stood then (by when they were recorded)."""

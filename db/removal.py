@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, String, Update, cast, delete, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, Delete, Select, String, Update, cast, delete, exists, or_, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from core.errors import InvalidInput
@@ -18,9 +18,13 @@ from db.models import (
     BrowserSessionRow,
     ComparisonRow,
     ConsentRow,
+    DraftRow,
+    FlagRow,
     InviteRow,
     LLMRow,
+    OptionRow,
     QueryRow,
+    RatingDetailRow,
     ResponseRow,
     RouterActivationRow,
     RoutingDecisionRow,
@@ -34,7 +38,7 @@ Column = InstrumentedAttribute[Any]
 ANONYMISED = "anonymised"  # the source of a user who was a person and can no longer be told
 LEFT = "former user"  # stands where a person's name stood outside their ratings
 _OF_ACCESS = ("sign_in", "join", "consent", "withdraw_consent")
-_OF_RATINGS = ("rate", "too_quick", "skip", "undo", "edit", "withdraw", "resume")
+_OF_RATINGS = ("rate", "too_quick", "skip", "flag", "undo", "edit", "withdraw", "resume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +78,16 @@ def remove(session: Session, source: str) -> Removed:
 Use = tuple[Column, Column]
 _RESPONSE_USES: tuple[Use, ...] = tuple(
     (column, ResponseRow.id)
-    for row in (ComparisonRow, AssignmentRow)
-    for column in (row.response_a_id, row.response_b_id)
+    for column in (
+        *(side for row in (ComparisonRow, AssignmentRow) for side in (row.response_a_id, row.response_b_id)),
+        OptionRow.response_id,
+    )
 )
 _QUERY_USES: tuple[Use, ...] = tuple((row.query_id, QueryRow.id) for row in (ResponseRow, ComparisonRow, AssignmentRow))
 _LLM_USES: tuple[Use, ...] = (
     (ResponseRow.llm_id, LLMRow.id),
     (RoutingDecisionRow.llm_id, LLMRow.id),
+    (OptionRow.llm_id, LLMRow.id),
     *((column, LLMRow.id) for row in (ComparisonRow, AssignmentRow) for column in (row.llm_a_id, row.llm_b_id)),
 )
 _USER_USES: tuple[Use, ...] = ((ComparisonRow.user_id, UserRow.id), (AssignmentRow.user_id, UserRow.id))
@@ -101,6 +108,7 @@ def _remove_ratings(session: Session, source: str) -> int:
     edited_here = exists().where(change.supersedes_id == ComparisonRow.id, change.source != source)
     brought = (ComparisonRow.source == source) & ~edited_here.correlate(ComparisonRow)
     gone = select(ComparisonRow.id).where(or_(ComparisonRow.user_id.in_(simulated), brought))
+    _run(session, delete(RatingDetailRow).where(RatingDetailRow.comparison_id.in_(gone)))
     return _run(session, delete(ComparisonRow).where(ComparisonRow.id.in_(gone)))
 
 
@@ -115,7 +123,14 @@ def _remove_unanswered(session: Session, source: str) -> None:
         AssignmentRow.user_id.in_(select(UserRow.id).where(UserRow.source == source, UserRow.simulated)),
     )
     rated = exists().where(ComparisonRow.assignment_id == AssignmentRow.id).correlate(AssignmentRow)
-    _run(session, delete(AssignmentRow).where(of_source, ~rated))
+    gone = select(AssignmentRow.id).where(of_source, ~rated)
+    _remove_beside(session, gone)
+    _run(session, delete(AssignmentRow).where(AssignmentRow.id.in_(gone)))
+
+
+def _remove_beside(session: Session, assignments: Select[int]) -> None:
+    for row in (DraftRow, FlagRow, OptionRow):
+        _run(session, delete(row).where(row.assignment_id.in_(assignments)))
 
 
 def _remove_users(session: Session, source: str) -> int:
@@ -151,6 +166,9 @@ def erase(session: Session, person: UserRow) -> Erased:
     """
     _forget_in_logs(session, person.name, None)
     _forget_access(session, person.id)
+    rated = select(ComparisonRow.id).where(ComparisonRow.user_id == person.id)
+    _run(session, delete(RatingDetailRow).where(RatingDetailRow.comparison_id.in_(rated)))
+    _remove_beside(session, select(AssignmentRow.id).where(AssignmentRow.user_id == person.id))
     mine = [_run(session, delete(row).where(row.user_id == person.id)) for row in _OWNED]  # in the order of references
     session.delete(person)
     return Erased(*mine)
@@ -167,6 +185,7 @@ def anonymise(session: Session, person: UserRow) -> None:
             "Some of these ratings came from a file that still names their author, so they cannot be made anonymous. "
             "Nothing was changed; erase them instead."
         )
+    _forget_words(session, person.id)
     pseudonym = f"anonymous-{secrets.token_hex(8)}"
     _forget_in_logs(session, person.name, pseudonym)
     _forget_access(session, person.id)
@@ -184,11 +203,25 @@ def _forget_access(session: Session, person: int) -> None:
         _run(session, delete(row).where(row.user_id == person))
 
 
+def _forget_words(session: Session, person_id: int) -> None:
+    """What a person wrote in their own words may say who they are: notes, comments, drafts. Reasons and stars stay."""
+    mine = select(AssignmentRow.id).where(AssignmentRow.user_id == person_id)
+    _run(session, delete(DraftRow).where(DraftRow.assignment_id.in_(mine)))
+    _run(session, update(FlagRow).where(FlagRow.user_id == person_id).values(note=""))
+    rated = select(ComparisonRow.id).where(ComparisonRow.user_id == person_id)
+    commented = select(RatingDetailRow).where(RatingDetailRow.comparison_id.in_(rated), RatingDetailRow.comment != "")
+    for row in session.scalars(commented).all():  # a detail is never changed: it goes, and one without words comes
+        kept = {name: getattr(row, name) for name in ("comparison_id", "choice", "strength", "reasons", "criteria")}
+        session.delete(row)
+        session.flush()
+        session.add(RatingDetailRow(**kept))
+    session.flush()
+
+
 _OWNED = (ComparisonRow, AssignmentRow, RoutingDecisionRow, BrowserSessionRow)
 _NAMING: tuple[Column, ...] = (
     AuditEventRow.actor, AuditEventRow.subject, TrainingRunRow.requested_by, RouterActivationRow.by,
-    InviteRow.created_by,
-    RouterActivationRow.reason, ApiKeyRow.created_by,
+    InviteRow.created_by, RouterActivationRow.reason, ApiKeyRow.created_by, FlagRow.resolved_by,
 )  # fmt: skip
 
 

@@ -15,8 +15,11 @@ from db.models import (
     AssignmentRow,
     AssignmentStatus,
     ComparisonRow,
+    DraftRow,
+    FlagRow,
     LLMRow,
     QueryRow,
+    RatingDetailRow,
     ResponseRow,
     RoutingDecisionRow,
     TaskRow,
@@ -29,9 +32,10 @@ VERSION = 1
 
 
 def document(database: Database, user: UserId) -> Iterator[str]:
-    """Pieces of a JSON object: `user`, `ratings` with texts and every version, `skipped`, `routed`. Nobody else's data.
+    """Pieces of a JSON object: `user`, `ratings` with texts and all versions, `skipped`, `flagged`, `drafts`, `routed`.
 
-    Texts are read a few at a time; of a withdrawn rating they are there too. Raises NotFound before the first piece.
+    Nobody else's data. Texts are read a few at a time; of a withdrawn rating they are there too. Raises
+    NotFound before the first piece.
     """
     with database.read() as session:
         person = session.scalar(select(UserRow).where(UserRow.name == user))
@@ -45,6 +49,8 @@ def document(database: Database, user: UserId) -> Iterator[str]:
         for name, items in (
             ("ratings", _ratings(session, person.id)),
             ("skipped", _skipped(session, person.id)),
+            ("flagged", _flagged(session, person.id)),
+            ("drafts", _drafts(session, person.id)),
             ("routed", _routed(session, person.id)),
         ):
             yield f', "{name}": ['
@@ -87,10 +93,11 @@ def _ratings(session: Session, person: int) -> Iterator[dict[str, Any]]:
 
 def _events(session: Session, person: int) -> dict[int, tuple[int | None, dict[str, Any]]]:
     """Every event without its texts, by id, with the one it supersedes."""
-    it = ComparisonRow
+    it, beside = ComparisonRow, RatingDetailRow
     rows = session.execute(
         select(it.id, it.supersedes_id, it.key, it.kind, it.outcome, it.rated_at, it.recorded_at)
-        .add_columns(it.dwell_ms, it.source)
+        .add_columns(it.dwell_ms, it.source, beside.strength, beside.reasons, beside.criteria, beside.comment)
+        .outerjoin(beside, beside.comparison_id == it.id)
         .where(it.user_id == person)
     )  # fmt: skip
     return {
@@ -100,6 +107,8 @@ def _events(session: Session, person: int) -> dict[int, tuple[int | None, dict[s
                 "key": row.key, "kind": row.kind, "outcome": row.outcome, "rated_at": row.rated_at,
                 "recorded_at": row.recorded_at, "seconds": None if row.dwell_ms is None else row.dwell_ms / 1000,
                 "source": "this app" if row.source == APP else row.source,
+                "strength": row.strength, "reasons": row.reasons or [], "stars": row.criteria or {},
+                "comment": row.comment or "",
             },
         )
         for row in rows
@@ -126,6 +135,31 @@ def _skipped(session: Session, person: int) -> Iterator[dict[str, Any]]:
     )
     for key, turns, at in rows:
         yield {"query": {"id": key, "turns": turns}, "skipped_at": at}
+
+
+def _flagged(session: Session, person: int) -> Iterator[dict[str, Any]]:
+    rows = session.execute(
+        select(QueryRow.key, QueryRow.turns, FlagRow.reason, FlagRow.note, FlagRow.flagged_at, FlagRow.resolution)
+        .join(QueryRow, QueryRow.id == FlagRow.query_id)
+        .where(FlagRow.user_id == person)
+        .order_by(FlagRow.id)
+        .execution_options(yield_per=STREAMED)
+    )
+    for key, turns, reason, text, at, resolution in rows:
+        query = {"id": key, "turns": turns}
+        yield {"query": query, "reason": reason, "note": text, "flagged_at": at, "resolution": resolution}
+
+
+def _drafts(session: Session, person: int) -> Iterator[dict[str, Any]]:
+    rows = session.execute(
+        select(QueryRow.key, DraftRow.body, DraftRow.saved_at)
+        .join(AssignmentRow, AssignmentRow.id == DraftRow.assignment_id)
+        .join(QueryRow, QueryRow.id == AssignmentRow.query_id)
+        .where(AssignmentRow.user_id == person)
+        .order_by(DraftRow.assignment_id)
+    )
+    for key, body, at in rows:
+        yield {"query": {"id": key}, "draft": body, "saved_at": at}
 
 
 def _routed(session: Session, person: int) -> Iterator[dict[str, Any]]:

@@ -1,100 +1,88 @@
 """Rate responses: a blind pair, one key, the next pair. A rating is saved before the next pair appears."""
 
+from datetime import datetime
+
 import streamlit as st
 
-from core.domain import Outcome
+from core.domain import UserId
+from pages.parts.clock import midnight, viewer_zone
 from pages.parts.consent import require_consent
 from pages.parts.context import context, require
+from pages.parts.device import on_phone
 from pages.parts.empty import show_nothing_to_rate
-from pages.parts.errors import callback
-from pages.parts.panes import show_pair, show_query
+from pages.parts.guidelines import show_guidelines, toggle_guidelines
+from pages.parts.panes import show_differences, show_pair, show_query
+from pages.parts.vote import show_bar, show_details, undo
 
-KEYS = {
-    Outcome.A: ("A is better", "1"),
-    Outcome.B: ("B is better", "2"),
-    Outcome.TIE: ("Tie", "3"),
-    Outcome.BOTH_BAD: ("Both bad", "4"),
-}
-NOTICES = {
-    "saved": "Saved.",
-    "already_saved": "Already saved: this pair was rated before, here or in another tab.",
-    "too_quick": "Too quick: please read both. Nothing was saved.",
-}
+QUESTION = "Which answer do you like better?"
+VIEWS = WHOLE, DIFFERENCES, RAW = "Expand both", "Show differences", "Raw text"
+LOOK_AGAIN = 30  # seconds between two looks whether somebody gave a pair back
 
 person = require("rater")
 require_consent(person)
 store = context().store
 
 
-@callback
-def rate(token: str, outcome: Outcome) -> None:
-    """Save one rating; whatever is clicked or held, an assignment has one."""
-    recorded = store.record(person.name, token, outcome, minimum_dwell=context().settings.minimum_dwell)
-    st.session_state["rate.notice"] = recorded.status
-
-
-@callback
-def skip(token: str) -> None:
-    """Put the pair back; it returns when the others are done."""
-    store.skip(person.name, token)
-
-
-@callback
-def undo() -> None:
-    """Take the last rating back and show its pair again; both versions stay in the record."""
-    if store.undo(person.name) is None:
-        st.session_state["rate.notice"] = "nothing_to_undo"
-
-
-assignment = store.assign(person.name)
-progress = store.progress(person.name)
-
-st.subheader("Which answer do you like better?")
-if assignment is None:
-    if progress.rated:
-        st.success(f"You rated all {progress.rated}. Thank you.")
+def show_end(user: UserId) -> None:
+    """All is rated, or others are on the last ones, or there was never anything."""
+    rated = store.progress(user).rated
+    free = store.next_free(user)
+    if free is not None:
+        _show_waiting(user)
+    elif rated:
+        st.success(f"You rated all {rated}. Thank you.")
+        st.page_link("pages/annotate/my_ratings.py", label="My ratings: how I choose")
         st.page_link("pages/explore/routing.py", label="See which LLM you would get")
     else:
         show_nothing_to_rate()
-    if progress.rated:
-        st.button("Undo", key="rate.undo", on_click=undo, shortcut="U")
+    if rated:
+        st.button("Undo", key="rate.undo", on_click=undo, args=(user,), shortcut="U")
+
+
+@st.fragment(run_every=LOOK_AGAIN)
+def _show_waiting(user: UserId) -> None:
+    """Until a lease ends or somebody gives a pair back."""
+    if store.assign(user) is not None:
+        st.rerun()
+    free = store.next_free(user)
+    if free is not None:
+        minutes = max(1, -(-int((free - datetime.now(free.tzinfo)).total_seconds()) // 60))
+        st.info(f"Others are on the last items; check again in about {minutes} min.")
+        st.caption("This page looks again by itself.")
+
+
+assignment = store.assign(person.name)
+if assignment is None:
+    st.subheader(QUESTION)
+    show_end(person.name)
     st.stop()
 
+today = midnight(datetime.now(viewer_zone()).date())
+progress = store.progress(person.name, today, assignment.campaign)
+total = progress.done + progress.available
+phone = on_phone()
 with st.container(horizontal=True, vertical_alignment="center", key="rate.line"):
-    pace = f" · about {progress.seconds_each:.0f} s each" if progress.seconds_each else ""
-    total = progress.rated + progress.available
-    st.caption(f"{progress.today} today · {progress.rated} of {total}{pace}")
-    whole = st.toggle("Expand both", key="rate.whole")
-    raw = st.toggle("Raw text", key="rate.raw")
-st.progress(progress.rated / max(total, 1))
+    st.subheader(QUESTION, anchor=False)
+    # Buttons, not switches: while a switch has the focus, the keys that rate would do nothing.
+    views = st.pills(
+        "View", VIEWS[2:] if phone else VIEWS, selection_mode="multi", key="rate.view", label_visibility="collapsed"
+    )
+line = [f"{progress.today} today", f"{progress.done} of {total}"]
+if progress.seconds_each:
+    left = progress.seconds_each * progress.available / 60
+    line += [f"about {progress.seconds_each:.0f} s each", f"≈ {max(1, round(left))} min left"]
+with st.container(horizontal=True, vertical_alignment="center", key="rate.progress"):
+    st.caption(" · ".join([*line, assignment.campaign.plan.name]))
+    st.button("Guidelines", key="rate.guidelines", shortcut="G", on_click=toggle_guidelines, type="tertiary")
+st.progress(progress.done / max(total, 1))
+show_guidelines(assignment.campaign.plan.guidelines)
 
 show_query(assignment.query)
-show_pair(assignment.response_a, assignment.response_b, raw=raw, whole=whole)
+if DIFFERENCES in views:
+    show_differences(assignment.response_a, assignment.response_b, whole=WHOLE in views)
+else:
+    show_pair(assignment.response_a, assignment.response_b, raw=RAW in views, whole=WHOLE in views, one_at_a_time=phone)
+show_details(person.name, assignment)
 
 with st.bottom:
-    status = st.session_state.pop("rate.notice", None)
-    if status == "nothing_to_undo":
-        st.caption("Nothing to undo.")
-    elif status == "saved":
-        st.caption(NOTICES["saved"])
-    elif status:
-        st.warning(NOTICES[status])
-    with st.container(horizontal=True, key="rate.bar"):
-        for outcome, (label, key) in KEYS.items():
-            # The key carries the assignment: a click meant for the last pair can never fall on this one.
-            st.button(
-                label,
-                key=f"rate.{outcome}.{assignment.token}",
-                shortcut=key,
-                on_click=rate,
-                args=(assignment.token, outcome),
-            )
-        st.button(
-            "Skip",
-            key=f"rate.skip.{assignment.token}",
-            shortcut="S",
-            on_click=skip,
-            args=(assignment.token,),
-            type="tertiary",
-        )
-        st.button("Undo", key="rate.undo", shortcut="U", on_click=undo, disabled=not progress.rated, type="tertiary")
+    show_bar(person.name, assignment, may_undo=progress.rated > 0 or assignment.number > 1)

@@ -15,13 +15,16 @@ import html
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
+from typing import Literal
 
 import streamlit as st
 from markdown_it import MarkdownIt
 from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
+
+from pages.parts.direction import isolated, right_to_left
 
 _HEADING_DROP = 3  # pages use h1 to h3, so a response starts at h4
 _UNDERLINES = {"=": 1, "-": 2}
@@ -81,12 +84,35 @@ def safe_markdown(text: str) -> str:
 
 
 def show_text(text: str, *, raw: bool = False) -> None:
-    """Draw an LLM's `text` on the page: as Markdown or, `raw`, character by character."""
+    """Draw an LLM's `text` on the page: as Markdown or, `raw`, character by character. In its own direction."""
+    turned = right_to_left(text)
+    alignment: Literal["left", "right"] = "right" if turned else "left"
+    shown = isolated(text) if turned else text
     if raw:
         # st.text strips and dedents as well.
-        st.text(_ZERO_WIDTH_SPACE * text[:1].isspace() + _storable(text))
+        st.text(_ZERO_WIDTH_SPACE * text[:1].isspace() + _storable(shown), text_alignment=alignment)
     else:
-        st.markdown(safe_markdown(text), anchors=False)
+        st.markdown(safe_markdown(shown), anchors=False, text_alignment=alignment)
+
+
+def show_marked(pieces: Iterable[tuple[str, bool]]) -> None:
+    """Draw a text character by character, on a coloured ground where a piece is not `common`."""
+    marked = "".join(_mark(text, common) for text, common in pieces)
+    st.markdown("  \n".join(_kept_apart(line) for line in marked.split("\n")), anchors=False)
+
+
+def _mark(text: str, common: bool) -> str:
+    """The piece with nothing left in it that Markdown would read; of its lines each is marked by itself."""
+    lines = _storable(text).replace("\r", "").split("\n")
+    return "\n".join(
+        _literal(line) if common or not line.strip() else f":blue-background[{_literal(line)}]" for line in lines
+    )
+
+
+def _kept_apart(line: str) -> str:
+    """Without white space at the start, which would make it code."""
+    words = line.lstrip(" \t")
+    return "&nbsp;" * len(line[: len(line) - len(words)].expandtabs(4)) + words
 
 
 def _storable(text: str) -> str:

@@ -1,11 +1,16 @@
 """A query and a blind pair of responses, as they are read: equal panes that keep their height."""
 
-import streamlit as st
+from typing import Literal
 
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.differences import differences
 from core.domain import Query, Response
-from pages.parts.markdown import show_text
+from pages.parts.markdown import show_marked, show_text
 
 PANE_HEIGHT = 460
+SIDE = "panes.side"
 
 
 def show_query(query: Query) -> None:
@@ -23,13 +28,40 @@ def _show_prompt(text: str) -> None:
     show_text(text, raw="```" not in text)
 
 
-def show_pair(response_a: Response, response_b: Response, *, raw: bool, whole: bool) -> None:
-    """Two equal panes headed A and B. Nothing drawn here names an LLM."""
-    for column, side, response in zip(st.columns(2), "AB", (response_a, response_b), strict=True):
-        with column:
-            st.markdown(f"**{side}**")
-            with st.container(height="content" if whole else PANE_HEIGHT, border=True, key=f"panes.{side}"):
-                _show_response(response, raw)
+def show_pair(
+    response_a: Response, response_b: Response, *, raw: bool, whole: bool, one_at_a_time: bool = False
+) -> None:
+    """Two equal panes headed A and B, or on a phone the one that is chosen. Nothing drawn here names an LLM."""
+    sides = dict(zip("AB", (response_a, response_b), strict=True))
+    if one_at_a_time:
+        side = st.session_state.get(SIDE, "A")
+        with st.container(horizontal=True):  # two buttons make one switch, as high as a thumb needs it
+            for letter in sides:
+                kind: Literal["primary", "secondary"] = "primary" if letter == side else "secondary"
+                st.button(letter, f"{SIDE}.{letter}", type=kind, width="stretch", on_click=_turn_to, args=(letter,))
+        with st.container(border=True, key=f"panes.{side}"):
+            _show_response(sides[side], raw)
+        return
+    for column, (side, response) in zip(st.columns(2), sides.items(), strict=True):
+        with column, _pane(side, whole=whole):
+            _show_response(response, raw)
+
+
+def _turn_to(letter: str) -> None:
+    st.session_state[SIDE] = letter
+
+
+def show_differences(response_a: Response, response_b: Response, *, whole: bool) -> None:
+    """The two replies that are judged, character by character, with what only one of them has on a coloured ground."""
+    said = differences(response_a.text, response_b.text)
+    for column, side, pieces in zip(st.columns(2), "AB", said, strict=True):
+        with column, _pane(side, whole=whole):
+            show_marked(pieces)
+
+
+def _pane(side: str, *, whole: bool) -> DeltaGenerator:
+    st.markdown(f"**{side}**")
+    return st.container(height="content" if whole else PANE_HEIGHT, border=True, key=f"panes.{side}")
 
 
 def _show_response(response: Response, raw: bool) -> None:

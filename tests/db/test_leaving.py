@@ -9,7 +9,7 @@ from core.errors import InvalidInput, NotFound
 from db.audit import note
 from db.base import Base
 from db.invites import Invites
-from db.models import AuditEventRow, ComparisonRow, Role, UserRow
+from db.models import AuditEventRow, ComparisonRow, FlagReason, Role, UserRow
 from db.people import People
 from db.removal import ANONYMISED, LEFT
 from db.routers import RouterRegistry
@@ -39,6 +39,7 @@ def zoe(store, people, clock, database):
             store.record(person.name, asked(store, person.name).token, outcome, minimum_dwell=0)
         store.record(person.name, asked(store, person.name).token, Outcome.B, minimum_dwell=99)
         store.edit(person.name, list(store.comparisons(person.name))[-1].key, Outcome.B)
+        store.flag(person.name, asked(store, person.name).token, FlagReason.BROKEN, f"says {name}")
         store.skip(person.name, asked(store, person.name).token)
         store.undo(person.name)
         runs = TrainingRuns(database, 30, clock)
@@ -144,7 +145,14 @@ def test_an_anonymous_persons_ratings_count_and_lead_nowhere(zoe, people, store,
         assert session.scalars(select(AuditEventRow).where(AuditEventRow.subject == row.name)).all() == []
         acted = session.scalars(select(AuditEventRow.action).where(AuditEventRow.actor == row.name)).all()
     assert row.name.startswith("anonymous-") and row.source == ANONYMISED and row.last_seen_at is None
-    assert set(acted) == {"rate", "too_quick", "edit", "skip", "undo"}  # quality still counts these; no sign-in, no run
+    assert set(acted) == {
+        "rate",
+        "too_quick",
+        "edit",
+        "flag",
+        "skip",
+        "undo",
+    }  # quality still counts these; no sign-in, no run
     assert [(said.query_id, said.outcome) for said in store.comparisons(UserId(row.name))] == before
     assert people.recall(f"cookie of {NAME}") is None
     assert not people.anonymise(zoe)
