@@ -91,5 +91,5 @@ class CampaignPlan:
             raise InvalidInput("A pair has two responses; choose best or best_worst to show more.")
         if self.kind is not Kind.PAIR and not 3 <= self.options <= MAX_OPTIONS:
             raise InvalidInput(f"Best of several needs 3 to {MAX_OPTIONS} responses, not {self.options}.")
-        if self.kind is not Kind.PAIR and (self.scale is Scale.FIVE or self.criteria):
-            raise InvalidInput("Five steps and criteria compare two responses; they go with pairs only.")
+        if self.kind is not Kind.PAIR and (self.scale is Scale.FIVE or self.mode is Mode.DETAILED):
+            raise InvalidInput("Five steps and detailed mode compare two responses; they go with pairs only.")

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, CompoundSelect, Integer, Select, bindparam, func, or_, select, union, update
 from sqlalchemy.orm import Session, aliased
 
-from core.campaigns import Reveal
+from core.campaigns import Kind, Reveal
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
 from core.errors import NotAllowed, NotFound
 from core.matchmaking import Candidate, Draw, balanced_sides, draw_pair
-from db import leases
+from db import choices, leases
 from db.base import UTCDateTime
 from db.campaigns import Campaign, asking, hold, of_tasks, value_of
 from db.models import (
@@ -42,7 +42,10 @@ PENDING = (AssignmentStatus.OPEN, AssignmentStatus.WAITING)
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a user is asked. `number` counts this user's assignments; `previous` is an answer that an undo took back."""
+    """What a user is asked. `number` counts this user's assignments; `previous` is an answer that an undo took back.
+
+    `others` are the responses beyond a pair, where the campaign asks for the best of several.
+    """
 
     token: str
     query: Query
@@ -55,6 +58,12 @@ class Assignment:
     leased_until: datetime
     campaign: Campaign
     previous: Outcome | None = None
+    others: tuple[Response, ...] = ()
+
+    @property
+    def responses(self) -> tuple[Response, ...]:
+        """All that are shown, in their order."""
+        return (self.response_a, self.response_b, *self.others)
 
 
 def locked_user(session: Session, user: UserId) -> UserRow:
@@ -91,9 +100,11 @@ def open_assignment(session: Session, user: UserId) -> Assignment | None:
     left, right = (
         Response(query.query_id, LLMId(llm), tuple(said)) for llm, said in ((key_a, turns_a), (key_b, turns_b))
     )
+    several = campaign.kind is not Kind.PAIR
+    others = choices.others_of(session, assignment.id, query.query_id) if several else ()
     return Assignment(
         assignment.token, query, left, right, assignment.shown_at, number, assignment.reason, assignment.probability,
-        assignment.leased_until, value_of(campaign), previous,
+        assignment.leased_until, value_of(campaign), previous, others,
     )  # fmt: skip
 
 
@@ -241,6 +252,8 @@ def _paused() -> CompoundSelect[int]:
 def in_campaign(campaign: Campaign, user_id: ColumnElement[int] | int, *, skipped: bool | None = None) -> Select[int]:
     """Of `unrated` the queries that a campaign is about, whoever holds their places."""
     found = unrated(user_id, skipped=skipped)
+    if campaign.plan.kind is not Kind.PAIR:
+        found = found.where(*choices.enough(campaign.plan.options))
     return found.where(of_tasks(campaign.plan.tasks)) if campaign.plan.tasks else found
 
 
@@ -260,6 +273,11 @@ def _draw(session: Session, user_id: int, now: datetime, rng: Random) -> bool:
     for skipped in (False, True):
         for campaign in campaigns:
             hold(session, campaign)
+            if campaign.plan.kind is not Kind.PAIR:
+                pool = session.scalars(_pool(campaign, skipped), {"user_id": user_id, "now": now}).all()
+                if choices.draw(session, campaign, user_id, pool, now, rng, skipped=skipped):
+                    return True
+                continue
             drawn = _drawn(session, campaign, user_id, now, rng, skipped=skipped)
             if drawn is not None:
                 _write(session, campaign, user_id, drawn, now, rng)

@@ -36,7 +36,14 @@ def in_force(upto: Moment | None = None) -> ColumnElement[bool]:
 
 def last_of(session: Session, assignment_id: int) -> ComparisonRow | None:
     """The end of an assignment's chain: what was said last, or its withdrawal; None where nothing was said."""
-    return session.scalar(select(ComparisonRow).where(ComparisonRow.assignment_id == assignment_id, latest()))
+    ends = select(ComparisonRow).where(ComparisonRow.assignment_id == assignment_id, latest())
+    return session.scalar(ends.order_by(ComparisonRow.id).limit(1))
+
+
+def lasts_of(session: Session, assignment_id: int) -> list[ComparisonRow]:
+    """The ends of all chains of an assignment: one of a pair, several of a choice among more responses."""
+    ends = select(ComparisonRow).where(ComparisonRow.assignment_id == assignment_id, latest())
+    return list(session.scalars(ends.order_by(ComparisonRow.id)))
 
 
 def append_rating(
@@ -124,5 +131,13 @@ def change(session: Session, author: UserRow, key: str, outcome: Outcome | None,
         return False
     if after is not None or event.outcome is None:
         raise InvalidInput("Changed elsewhere; reload to see it. Nothing was stored now.")
-    append_change(session, event, outcome, now)
+    together = lasts_of(session, event.assignment_id) if event.assignment_id else [event]
+    if len(together) > 1 and outcome is not None:
+        raise InvalidInput(
+            "This is part of a choice among several responses, which cannot be changed in part. Nothing was stored; "
+            "withdraw it, or undo it while it is among your last ten."
+        )
+    for part in together:  # a choice is withdrawn as it was made: as one
+        if part.outcome is not None:
+            append_change(session, part, outcome, now)
     return True

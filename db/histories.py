@@ -267,7 +267,15 @@ def _listed(user: UserId, *columns: Any) -> Select[*tuple[Any, ...]]:
         .select_from(ComparisonRow)
         .join(QueryRow, QueryRow.id == ComparisonRow.query_id)
         .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
-        .outerjoin(_FIRST, and_(_FIRST.assignment_id == ComparisonRow.assignment_id, _FIRST.supersedes_id.is_(None)))
+        .outerjoin(
+            _FIRST,
+            and_(
+                _FIRST.assignment_id == ComparisonRow.assignment_id,
+                _FIRST.response_a_id == ComparisonRow.response_a_id,  # an assignment of several has several ratings
+                _FIRST.response_b_id == ComparisonRow.response_b_id,
+                _FIRST.supersedes_id.is_(None),
+            ),
+        )
         .outerjoin(AssignmentRow, AssignmentRow.id == ComparisonRow.assignment_id)
         .where(
             ComparisonRow.user_id == _id_of(user),

@@ -10,10 +10,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.answers import Detail
+from core.campaigns import Kind
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Bundle, Comparison, Outcome, Query, Response, User, UserId
 from core.errors import InvalidInput, NotAllowed
-from db import assignments, bundles, drafts, events, flags, leases, removal, snapshots
+from db import assignments, bundles, choices, drafts, events, flags, leases, removal, snapshots
 from db.assignments import Assignment
 from db.audit import note
 from db.base import utc_now
@@ -33,6 +34,7 @@ from db.models import (
 from db.removal import Removed
 
 T = TypeVar("T")
+_Append = Callable[[Session, AssignmentRow, datetime, float], ComparisonRow]
 
 NOTHING_BESIDE = Detail()
 RECENT = 50  # ratings whose pace is told as "about 9 s each"
@@ -104,6 +106,33 @@ class PreferenceStore:
         Before `minimum_dwell` seconds nothing is stored but an audit event. Raises NotFound for an unknown token,
         NotAllowed for someone else's, and InvalidInput for a detail that the campaign does not ask.
         """
+
+        def append(session: Session, assignment: AssignmentRow, now: datetime, dwell: float) -> ComparisonRow:
+            campaign = assignments.campaign_of(session, assignment)
+            if campaign.plan.kind is not Kind.PAIR:
+                raise InvalidInput("More than two responses are shown: choose the best. Nothing was saved; reload.")
+            detail.check(campaign.plan, outcome)
+            return events.append_rating(session, assignment, outcome, now, dwell, detail)
+
+        return self._record(user, token, append, minimum_dwell, outcome=outcome)
+
+    def record_choice(
+        self, user: UserId, token: str, best: int, worst: int | None = None, *, minimum_dwell: float
+    ) -> Recorded:
+        """Store which of several responses is best, and if asked which is worst, by their places from 0, once.
+
+        As `record` does; the outcome is that of the first comparison it became.
+        """
+
+        def append(session: Session, assignment: AssignmentRow, now: datetime, dwell: float) -> ComparisonRow:
+            plan = assignments.campaign_of(session, assignment).plan
+            if plan.kind is Kind.PAIR or (worst is not None) > (plan.kind is Kind.BEST_WORST):
+                raise InvalidInput("This campaign does not ask that; nothing was saved. Reload.")
+            return choices.append(session, assignment, best, worst, now, dwell)
+
+        return self._record(user, token, append, minimum_dwell, best=best, worst=worst)
+
+    def _record(self, user: UserId, token: str, append: _Append, minimum_dwell: float, **said: object) -> Recorded:
         now = self._clock()
         with self._database.write() as session:
             row = assignments.locked_user(session, user)
@@ -113,16 +142,14 @@ class PreferenceStore:
                 return Recorded("already_saved", stored.outcome if stored else None)
             dwell = (now - assignment.shown_at).total_seconds()
             if dwell < minimum_dwell:
-                note(session, now, user, "too_quick", token, dwell=dwell, outcome=outcome)
+                note(session, now, user, "too_quick", token, dwell=dwell, **said)
                 return Recorded("too_quick", None)
-            if not detail.empty:
-                detail.check(assignments.campaign_of(session, assignment).plan, outcome)
             assignment.extra = leases.lost(session, assignment, now)
-            event = events.append_rating(session, assignment, outcome, now, dwell, detail)
+            event = append(session, assignment, now, dwell)
             assignment.status, assignment.closed_at = AssignmentStatus.RATED, now
             drafts.drop(session, assignment)
             note(session, now, user, "rate", event.key, assignment=token)
-            return Recorded("extra" if assignment.extra else "saved", outcome)
+            return Recorded("extra" if assignment.extra else "saved", event.outcome)
 
     def skip(self, user: UserId, token: str) -> None:
         """Put an assignment aside until everything else is rated. One that is closed already stays as it is."""
@@ -190,9 +217,9 @@ class PreferenceStore:
                 return None
             if not assignments.campaign_of(session, assignment).open:
                 raise NotAllowed(events.CLOSED)
-            said = events.last_of(session, assignment.id)
-            if said is not None and said.outcome is not None:
-                events.append_change(session, said, None, now)
+            for said in events.lasts_of(session, assignment.id):
+                if said.outcome is not None:
+                    events.append_change(session, said, None, now)
             flags.take_back(session, assignment, user, now)
             assignments.reopen(session, assignment, now)
             note(session, now, user, "undo", assignment.token)

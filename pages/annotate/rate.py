@@ -11,7 +11,7 @@ from pages.parts.context import context, require
 from pages.parts.device import on_phone
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.guidelines import show_guidelines, toggle_guidelines
-from pages.parts.panes import show_differences, show_pair, show_query
+from pages.parts.panes import show_differences, show_pair, show_query, show_several
 from pages.parts.vote import show_bar, show_details, undo
 
 QUESTION = "Which answer do you like better?"
@@ -78,7 +78,9 @@ st.progress(progress.done / max(total, 1))
 show_guidelines(assignment.campaign.plan.guidelines)
 
 show_query(assignment.query)
-if DIFFERENCES in views:
+if assignment.others:
+    show_several(assignment.responses, raw=RAW in views, whole=WHOLE in views)
+elif DIFFERENCES in views:
     show_differences(assignment.response_a, assignment.response_b, whole=WHOLE in views)
 else:
     show_pair(assignment.response_a, assignment.response_b, raw=RAW in views, whole=WHOLE in views, one_at_a_time=phone)

@@ -1,5 +1,6 @@
 """A query and a blind pair of responses, as they are read: equal panes that keep their height."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import streamlit as st
@@ -49,6 +50,18 @@ def show_pair(
 
 def _turn_to(letter: str) -> None:
     st.session_state[SIDE] = letter
+
+
+def show_several(responses: Sequence[Response], *, raw: bool, whole: bool) -> None:
+    """More than two responses, headed 1 to N as their keys are, two or three beside each other."""
+    across = 3 if len(responses) % 3 == 0 else 2
+    for start in range(0, len(responses), across):
+        row = responses[start : start + across]
+        for column, number, response in zip(
+            st.columns(across), range(start + 1, start + 1 + len(row)), row, strict=False
+        ):
+            with column, _pane(str(number), whole=whole):
+                _show_response(response, raw)
 
 
 def show_differences(response_a: Response, response_b: Response, *, whole: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from core.answers import MAX_COMMENT, STEPS, Detail, Reason
-from core.campaigns import Mode, Scale
+from core.campaigns import Kind, Mode, Scale
 from core.domain import Outcome, UserId
 from core.errors import DatabaseUnavailable
 from db.assignments import Assignment
@@ -62,6 +62,32 @@ class Vote:
         return self.outcome if self.strength is None else f"{self.outcome}.{self.strength}"
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An answer to a pair with what stands beside it, ready to be sent."""
+
+    vote: Vote
+    detail: Detail
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return self.vote.label
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Places from 0 of the best and, if chosen, of the worst of several, ready to be sent."""
+
+    best: int
+    worst: int | None = None
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return f"best {self.best + 1}" + (f", worst {self.worst + 1}" if self.worst is not None else "")
+
+
 FOUR = (
     Vote("A is better", Outcome.A),
     Vote("B is better", Outcome.B),
@@ -87,32 +113,64 @@ def show_bar(user: UserId, assignment: Assignment, *, may_undo: bool) -> None:
     if (unsaved := st.session_state.get(UNSAVED)) and unsaved["token"] == assignment.token:
         _show_retry(user, unsaved)
         return
-    detailed = assignment.campaign.plan.mode is Mode.DETAILED
-    chosen = _chosen(user, assignment)
     if st.session_state.get(FLAGGING) == assignment.token:
         _show_flagging(user, assignment.token)
     with st.container(horizontal=True, key="rate.bar"):
-        for key, vote in enumerate(votes_of(assignment), 1):
-            # The key carries the assignment: a click meant for the last pair can never fall on this one.
-            st.button(
-                vote.label,
-                key=f"rate.{vote.name}.{assignment.token}",
-                shortcut=str(key),
-                type="primary" if chosen and vote.name == chosen.name else "secondary",
-                on_click=select if detailed else rate,
-                args=(user, assignment.token, vote),
-            )
+        if assignment.campaign.plan.kind is Kind.PAIR:
+            _show_votes(user, assignment)
+        else:
+            _show_numbers(user, assignment)
         token = assignment.token
-        if detailed:
-            st.button(
-                "Save", f"rate.commit.{token}", shortcut="Ctrl+Enter", type="primary", disabled=chosen is None,
-                on_click=commit, args=(user, assignment), help=None if chosen else "Choose an answer first.",
-            )  # fmt: skip
         st.button("Skip", f"rate.skip.{token}", shortcut="S", on_click=skip, args=(user, token), type="tertiary")
         st.button("Flag", f"rate.flag.{token}", shortcut="F", on_click=toggle_flag, args=(token,), type="tertiary")
         st.button(
             "Undo", "rate.undo", shortcut="U", on_click=undo, args=(user,), disabled=not may_undo, type="tertiary"
         )
+
+
+def _show_votes(user: UserId, assignment: Assignment) -> None:
+    """The answers to a pair, and in detailed mode what saves the one that is selected."""
+    detailed = assignment.campaign.plan.mode is Mode.DETAILED
+    chosen = _chosen(user, assignment)
+    for key, vote in enumerate(votes_of(assignment), 1):
+        # The key carries the assignment: a click meant for the last pair can never fall on this one.
+        st.button(
+            vote.label,
+            key=f"rate.{vote.name}.{assignment.token}",
+            shortcut=str(key),
+            type="primary" if chosen and vote.name == chosen.name else "secondary",
+            on_click=select if detailed else rate,
+            args=(user, assignment.token, vote),
+        )
+    if detailed:
+        st.button(
+            "Save", f"rate.commit.{assignment.token}", shortcut="Ctrl+Enter", type="primary", disabled=chosen is None,
+            on_click=commit, args=(user, assignment), help=None if chosen else "Choose an answer first.",
+        )  # fmt: skip
+
+
+def _show_numbers(user: UserId, assignment: Assignment) -> None:
+    """The best by its number; then, where the campaign asks for it, the worst or none."""
+    token = assignment.token
+    asks_worst = assignment.campaign.plan.kind is Kind.BEST_WORST
+    best = st.session_state.get(f"rate.best.{token}") if asks_worst else None
+    st.caption("Which is best?" if best is None else f"Best: {best + 1}. Which is worst?", width="content")
+    for place in range(len(assignment.responses)):
+        if place == best:
+            continue
+        choice = Choice(place) if best is None else Choice(best, place)
+        st.button(
+            str(place + 1),
+            key=f"rate.place.{place}.{best}.{token}",
+            shortcut=str(place + 1),
+            on_click=choose_best if asks_worst and best is None else send_choice,
+            args=(user, token, choice),
+        )
+    if best is not None:
+        st.button(
+            "No worst", f"rate.no_worst.{token}", shortcut="0", on_click=send_choice, args=(user, token, Choice(best))
+        )
+        st.button("Another best", f"rate.other_best.{token}", shortcut="Backspace", on_click=forget_best, args=(token,))
 
 
 def _show_notice(assignment: Assignment) -> None:
@@ -122,16 +180,16 @@ def _show_notice(assignment: Assignment) -> None:
         st.caption(NOTICES[status] + (f" A was {seen[0]}, B was {seen[1]}." if seen else ""))
     elif status:
         st.warning(NOTICES[status])
-    elif assignment.previous:
+    elif assignment.previous and assignment.campaign.plan.kind is Kind.PAIR:
         before = next((vote.label for vote in FOUR if vote.outcome == assignment.previous), "")
         st.caption(f"Your answer before: {before}. Both versions are kept.")
 
 
 def _show_retry(user: UserId, unsaved: dict[str, Any]) -> None:
-    st.error(f"Not saved: {unsaved['why']} Your choice is kept: {unsaved['vote'].label}.")
+    st.error(f"Not saved: {unsaved['why']} Your choice is kept: {unsaved['said'].label}.")
     st.button(
-        "Not saved. Retry", key="rate.retry", shortcut="Ctrl+Enter", type="primary", on_click=_send,
-        args=(user, unsaved["token"], unsaved["vote"], unsaved["detail"]),
+        "Not saved. Retry", key="rate.retry", shortcut="Ctrl+Enter", type="primary", on_click=send_again,
+        args=(user, unsaved["token"], unsaved["said"]),
     )  # fmt: skip
 
 
@@ -150,7 +208,8 @@ def _chosen(user: UserId, assignment: Assignment) -> Vote | None:
 
 def show_details(user: UserId, assignment: Assignment) -> None:
     """Once an answer is selected in detailed mode: why, and how each does by the criteria. Touched, kept as a draft."""
-    if assignment.campaign.plan.mode is not Mode.DETAILED or _chosen(user, assignment) is None:
+    plan = assignment.campaign.plan
+    if plan.kind is not Kind.PAIR or plan.mode is not Mode.DETAILED or _chosen(user, assignment) is None:
         return
     token, keep = assignment.token, partial(keep_draft, user, assignment.token)
     with st.container(border=True, key="rate.details"):
@@ -158,7 +217,7 @@ def show_details(user: UserId, assignment: Assignment) -> None:
             "Why?", list(REASONS), selection_mode="multi", format_func=REASONS.__getitem__, key=f"rate.reasons.{token}",
             on_change=keep,
         )  # fmt: skip
-        for number, criterion in enumerate(assignment.campaign.plan.criteria):
+        for number, criterion in enumerate(plan.criteria):
             for column, side in zip(st.columns(2), "ab", strict=True):
                 with column, st.container(horizontal=True, vertical_alignment="center"):
                     st.text(f"{side.upper()}: {criterion}", width="content")
@@ -182,9 +241,27 @@ def _show_flagging(user: UserId, token: str) -> None:
 
 
 @callback
+def choose_best(_user: UserId, token: str, choice: Choice) -> None:
+    """The best is chosen; the worst is asked next, and nothing is saved yet."""
+    st.session_state[f"rate.best.{token}"] = choice.best
+
+
+@callback
+def forget_best(token: str) -> None:
+    """Back to the first question."""
+    st.session_state.pop(f"rate.best.{token}", None)
+
+
+@callback
+def send_choice(user: UserId, token: str, choice: Choice) -> None:
+    """Save the best, and the worst if one was chosen."""
+    _send(user, token, choice)
+
+
+@callback
 def rate(user: UserId, token: str, vote: Vote) -> None:
     """Save one rating; whatever is clicked or held, an assignment has one."""
-    _send(user, token, vote, Detail(strength=vote.strength))
+    _send(user, token, Said(vote, Detail(strength=vote.strength)))
 
 
 @callback
@@ -223,20 +300,30 @@ def commit(user: UserId, assignment: Assignment) -> None:
         if rated := {side: value + 1 for side, value in sides.items() if value is not None}:
             stars[criterion] = rated
     reasons = tuple(Reason(reason) for reason in given.get("reasons") or ())
-    _send(user, assignment.token, chosen, Detail(chosen.strength, reasons, stars, given.get("comment") or ""))
+    detail = Detail(chosen.strength, reasons, stars, given.get("comment") or "")
+    _send(user, assignment.token, Said(chosen, detail))
 
 
-def _send(user: UserId, token: str, vote: Vote, detail: Detail) -> None:
-    store, settings = context().store, context().settings
+def _send(user: UserId, token: str, said: Said | Choice) -> None:
+    store, dwell = context().store, context().settings.minimum_dwell
     try:
-        recorded = store.record(user, token, vote.outcome, minimum_dwell=settings.minimum_dwell, detail=detail)
+        if isinstance(said, Choice):
+            recorded = store.record_choice(user, token, said.best, said.worst, minimum_dwell=dwell)
+        else:
+            recorded = store.record(user, token, said.vote.outcome, minimum_dwell=dwell, detail=said.detail)
     except DatabaseUnavailable as error:
-        st.session_state[UNSAVED] = {"token": token, "vote": vote, "detail": detail, "why": str(error)}
+        st.session_state[UNSAVED] = {"token": token, "said": said, "why": str(error)}
         return
     st.session_state.pop(UNSAVED, None)
     st.session_state[NOTICE] = recorded.status
     if recorded.status in ("saved", "extra"):
         st.session_state["rate.seen"] = store.revealed(user, token)
+
+
+@callback
+def send_again(user: UserId, token: str, said: Said | Choice) -> None:
+    """Save what could not be saved before."""
+    _send(user, token, said)
 
 
 @callback

@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from core.answers import Detail, Reason
-from core.campaigns import Mode, Scale
+from core.campaigns import Kind, Mode, Scale
 from core.domain import Outcome
 from core.errors import InvalidInput, NotAllowed
 from db import takeout
 from db.campaigns import Campaigns
+from db.histories import Filter, count
 from db.models import DraftRow, FlagReason, FlagResolution, FlagRow, RatingDetailRow
 from db.people import People
 from db.preferences import PreferenceStore
@@ -154,3 +155,73 @@ def test_ratings_of_a_closed_campaign_are_read_only_and_say_why(store, campaigns
     assert store.history(ada).outcome_of(0) is Outcome.A
     campaigns.set_open("Everything", "admin", open=True)
     store.edit(ada, key, Outcome.B)
+
+
+@pytest.fixture
+def several(store, database, clock):
+    """Best and worst of three, of queries with three responses each."""
+    Campaigns(database, clock).edit("Everything", "test", kind=Kind.BEST_WORST, options=3)
+    return store
+
+
+def beaten(store, user):
+    """(winner, loser) of every rating in force."""
+    pairs = [(said.llm_a, said.llm_b, said.outcome) for said in store.comparisons(user)]
+    return {(a, b) if outcome is Outcome.A else (b, a) for a, b, outcome in pairs}
+
+
+def test_best_and_worst_of_three_become_comparisons_that_say_they_are_one_choice(several, ada, database):
+    shown = asked(several, ada)
+    first, second, third = (response.llm_id for response in shown.responses)
+    assert shown.probability == pytest.approx(1 / 3) and len({first, second, third}) == 3
+    assert asked(several, ada) == shown
+    saved = several.record_choice(ada, shown.token, 2, 0, minimum_dwell=0)
+    assert (saved.status, saved.outcome) == ("saved", Outcome.B)  # the third stood right of the first
+    assert several.record_choice(ada, shown.token, 1, minimum_dwell=0).status == "already_saved"
+    assert beaten(several, ada) == {(third, first), (third, second), (second, first)}
+    assert len({row.choice for row in rows(database, RatingDetailRow)}) == 1
+    assert (several.progress(ada).done, len(several.history(ada))) == (1, 3)
+    assert asked(several, ada).query != shown.query
+
+
+def test_an_undone_choice_is_taken_back_as_one_and_may_be_made_otherwise(several, ada, clock):
+    shown = asked(several, ada)
+    first, second, third = (response.llm_id for response in shown.responses)
+    several.record_choice(ada, shown.token, 0, minimum_dwell=0)
+    clock.wait(1)
+    assert several.undo(ada).token == shown.token and len(several.history(ada)) == 0
+    several.record_choice(ada, shown.token, 1, 2, minimum_dwell=0)
+    assert beaten(several, ada) == {(second, first), (second, third), (first, third)}
+
+
+def test_a_choice_is_withdrawn_as_one_and_not_changed_in_part(several, ada, database):
+    several.record_choice(ada, asked(several, ada).token, 0, minimum_dwell=0)
+    key = next(several.comparisons(ada)).key
+    with pytest.raises(InvalidInput, match="cannot be changed in part"):
+        several.edit(ada, key, Outcome.TIE)
+    several.withdraw(ada, key)
+    assert len(several.history(ada)) == 0
+    assert count(database, ada, Filter()) == 2  # still listed, as withdrawn, each once
+
+
+def test_places_that_are_not_shown_and_answers_that_are_not_asked_store_nothing(several, ada):
+    token = asked(several, ada).token
+    for best, worst in ((3, None), (-1, None), (0, 0), (0, 7)):
+        with pytest.raises(InvalidInput, match="nothing was saved"):
+            several.record_choice(ada, token, best, worst, minimum_dwell=0)
+    with pytest.raises(InvalidInput, match="choose the best"):
+        several.record(ada, token, Outcome.A, minimum_dwell=0)
+    assert len(several.history(ada)) == 0
+
+
+def test_those_who_share_a_query_choose_among_the_same_responses(database, clock):
+    store = PreferenceStore(database, clock)
+    store.add_bundle(world(queries=1, llms=6))
+    Campaigns(database, clock).edit("Everything", "test", kind=Kind.BEST, options=3, overlap=2)
+    people = [People(database, clock).sign_in(name).name for name in ("Ada", "Bob", "Eve")]
+    shown = [asked(store, user) for user in people[:2]]
+    assert shown[0].probability == pytest.approx(1 / 20)  # one query, 20 sets of three among six
+    sets = [{response.response_id for response in assignment.responses} for assignment in shown]
+    assert len(sets[0]) == 3 and sets[0] == sets[1]
+    assert store.assign(people[2]) is None
+    store.remove_source("pack")

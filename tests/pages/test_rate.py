@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
-from core.campaigns import CampaignPlan, Mode, Reveal, Scale
+from core.campaigns import CampaignPlan, Kind, Mode, Reveal, Scale
 from core.domain import LLM, Bundle, LLMId, Outcome, Query, QueryId, Response, UserId
 from core.errors import DatabaseUnavailable
 from db.campaigns import Campaigns
@@ -261,3 +261,28 @@ def test_the_time_left_counts_what_the_quota_leaves(open_page: Open, demo: Datab
     assert "0 of 10" in words(app) and "Everything" in words(app)
     button(app, "Tie").click().run()
     assert "1 of 10" in words(app) and "min left" in words(app)
+
+
+def test_the_best_and_the_worst_of_several_are_picked_by_number(
+    open_page: Open, demo: Database, store: PreferenceStore, plan: Any
+) -> None:
+    plan(kind=Kind.BEST_WORST, options=4)
+    app = open_page("rate", "Ada")
+    first = asked(store)
+    assert len(first.responses) == 4 and "Which is best?" in words(app)
+    assert [name for name in NAMES if name in sent(app)] == []
+    button(app, "3").click().run()
+    assert "Best: 3. Which is worst?" in words(app) and len(store.history(ADA)) == 0
+    assert "3" not in [found.label for found in app.button]
+    button(app, "Another best").click().run()
+    button(app, "2").click().run()
+    button(app, "4").click().run()
+    assert len(store.history(ADA)) == 5 and "1 of 54" in words(app)
+    assert asked(store).token != first.token
+    plan(kind=Kind.BEST, options=3)
+    app.run()
+    button(app, "Skip").click().run()
+    button(app, "1").click().run()
+    assert len(store.history(ADA)) == 7
+    button(app, "Undo").click().run()
+    assert len(store.history(ADA)) == 5
