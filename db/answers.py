@@ -10,6 +10,7 @@ from core.domain import LLMId, Query, QueryId, Response
 from core.encoders import TextEncoder, Vectors
 from core.providers.stored import Stored
 from db.engine import Database
+from db.events import APP
 from db.models import LLMRow, QueryRow, ResponseRow, TaskRow
 
 
@@ -31,7 +32,10 @@ class StoredResponses:
         return self._read(llm, ids[best], float(likeness[best]))
 
     def _queries_of(self, llm: LLMId) -> tuple[list[int], Vectors]:
-        of_llm = ResponseRow.llm_id == select(LLMRow.id).where(LLMRow.key == llm).scalar_subquery()
+        # Without what was written live for someone: it answers that person's own prompt, which others must not see.
+        of_llm = (ResponseRow.llm_id == select(LLMRow.id).where(LLMRow.key == llm).scalar_subquery()) & (
+            ResponseRow.source != APP
+        )
         with self._database.read() as session:
             fact = tuple(session.execute(select(func.count(), func.max(ResponseRow.id)).where(of_llm)).one())
             with self._lock:
@@ -58,7 +62,7 @@ class StoredResponses:
                 .join(QueryRow, QueryRow.id == ResponseRow.query_id)
                 .join(LLMRow, LLMRow.id == ResponseRow.llm_id)
                 .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
-                .where(QueryRow.id == query_id, LLMRow.key == llm)
+                .where(QueryRow.id == query_id, LLMRow.key == llm, ResponseRow.source != APP)
                 .order_by(ResponseRow.id.desc())
                 .limit(1)
             ).one_or_none()

@@ -162,7 +162,7 @@ class Erased:
 def erase(session: Session, person: UserRow) -> Erased:
     """Delete a person with all they rated, were shown, were routed, and the browsers that knew them.
 
-    Queries, responses and others' rows stay. The caller holds the row locked.
+    Queries and responses that others use stay, and others' rows. The caller holds the row locked.
     """
     _forget_in_logs(session, person.name, None)
     _forget_access(session, person.id)
@@ -171,6 +171,9 @@ def erase(session: Session, person: UserRow) -> Erased:
     _remove_beside(session, select(AssignmentRow.id).where(AssignmentRow.user_id == person.id))
     mine = [_run(session, delete(row).where(row.user_id == person.id)) for row in _OWNED]  # in the order of references
     session.delete(person)
+    # What they typed and had answered for them: nobody else was shown it, so nothing else uses it.
+    _run(session, delete(ResponseRow).where(ResponseRow.source == APP, ~_used(*_RESPONSE_USES)))
+    _remove_queries(session, APP)
     return Erased(*mine)
 
 

@@ -1,15 +1,21 @@
 """Try the router: type a prompt, see the decision for you before any text, and why."""
 
+import pandas as pd
 import streamlit as st
 
-from core.domain import Query, UserId
+from core.domain import LLMId, Query, UserId
 from core.errors import PrefRouteError
+from core.providers.writing import Writing
 from db.models import Role
 from db.people import Person
+from pages.parts.answers import begin, failed, llm_of, ready, show_answer, show_growing, show_took, show_while_written
 from pages.parts.asked import STRANGER, Asked, at, decide, show_decision
 from pages.parts.charts import choice_chart, height_of
+from pages.parts.comparing import CAUSES, PAIR, Pair, compare, show_pair
+from pages.parts.consent import has_agreed
 from pages.parts.context import context, require
 from pages.parts.empty import show_nothing_to_rate
+from pages.parts.errors import callback
 from pages.parts.money import show_slider
 from pages.parts.panes import show_query
 from pages.parts.reasons import show_reasons
@@ -19,6 +25,8 @@ ASKED = "playground.asked"
 PROMPT = "playground.prompt"
 PENDING = "playground.pending"
 PROBLEM = "playground.problem"
+ANSWER = "playground.answer"
+ANSWER_IT, DECIDE = "Answer", "Decide only"
 ME, AVERAGE, OTHER = "Me", "The average user", "Another user"
 
 
@@ -36,32 +44,62 @@ def choose_taste(person: Person) -> tuple[UserId, str]:
     return (STRANGER, "the average user") if way == AVERAGE else (person.name, "you")
 
 
+def choose_llms() -> tuple[LLMId, ...]:
+    """Which LLMs may be picked: all, or those named; what cannot be asked says why."""
+    providers = context().providers
+    labels = {}
+    for llm in context().store.llms():
+        kind = providers.availability(llm).kind
+        labels[llm.llm_id] = f"{llm.name or llm.llm_id} ({CAUSES[kind]})" if kind else llm.name or llm.llm_id
+    chosen = st.multiselect(
+        "Allowed LLMs", list(labels), key="playground.allowed", format_func=labels.__getitem__, placeholder="All"
+    )
+    return tuple(chosen)
+
+
 def submit() -> None:
-    """Take the prompt from the field; what is wrong with it is said under it, and the field keeps it."""
+    """Take the prompt from the field; what is wrong with it is said, and the text is kept."""
     typed = st.session_state.get(PROMPT) or ""
     if typed.strip():
         st.session_state[PENDING] = typed
 
 
-def answer_pending(taste: UserId, own: bool, alpha: float) -> None:
-    """Decide on what was typed last, once."""
+def answer_pending(taste: UserId, own: bool, alpha: float, allowed: tuple[LLMId, ...], at_once: bool) -> None:
+    """Decide on what was typed last, once; with `at_once` the pick then answers, unless it is too close to call."""
     typed = st.session_state.pop(PENDING, None)
     if typed is None:
         return
-    st.session_state.pop(PROBLEM, None)
+    for key in (PROBLEM, ANSWER, PAIR):
+        st.session_state.pop(key, None)
     try:
         with st.spinner("Deciding"):
-            st.session_state[ASKED] = decide(Query.typed(typed), taste, own=own, alpha=alpha)
+            asked = decide(Query.typed(typed), taste, own=own, alpha=alpha, allowed=allowed)
     except PrefRouteError as error:
         st.session_state[PROBLEM] = (str(error), typed)
+        return
+    st.session_state[ASKED] = asked
+    if asked is not None and at_once and ready(asked.pick) and not may_propose(asked):
+        answer(asked)
+
+
+def may_propose(asked: Asked) -> bool:
+    """Whether a comparison is the better answer: the first two cannot be told apart, and both can be asked."""
+    return asked.own and asked.too_close and ready(asked.runner_up)
+
+
+def answer(asked: Asked) -> None:
+    """Let the pick answer, and where it fails the runner-up. What was answered is not asked for again."""
+    token, writing = st.session_state.get(ANSWER, ("", None))
+    if token == asked.token and writing is not None and not failed(writing):
+        return
+    llms = [llm_of(priced.choice.llm) for priced in asked.ranked[:2] if ready(priced)]
+    st.session_state[ANSWER] = (asked.token, begin(asked, llms))
 
 
 def show_why(asked: Asked) -> None:
     """All LLMs with their intervals, and the own ratings that moved the choice; worked out when asked for."""
     if not st.toggle("Why this LLM?", key=f"playground.why.{asked.token}"):
         return
-    import pandas as pd
-
     with st.spinner("Looking for reasons"):
         decision = context().serving.decide(asked.taste, asked.query)
     table = pd.DataFrame(decision.choices).drop(columns="llm").rename(columns={"name": "llm"})
@@ -76,6 +114,57 @@ def show_why(asked: Asked) -> None:
     show_reasons(decision)
 
 
+def show_offers(asked: Asked) -> None:
+    """Nothing is written yet: what can be asked for, and why not where it cannot."""
+    available = here.providers.availability(llm_of(asked.pick.choice.llm))
+    if not available.ready:
+        st.info(f"Decision only. {available.reason}")
+    if may_propose(asked):
+        st.info("The first two cannot be told apart for you yet. Compare them blind, and the router learns from it.")
+    with st.container(horizontal=True, key="playground.offers"):
+        show_compare(asked, None, primary=may_propose(asked))
+        if available.ready:
+            st.button(
+                f"Let {asked.pick.choice.name} answer", key=f"playground.go.{asked.token}", on_click=callback(answer),
+                args=(asked,),
+            )  # fmt: skip
+
+
+def show_compare(asked: Asked, seen: Writing | None, *, primary: bool = False) -> None:
+    """The way into a comparison, for the person's own prompts, once they agreed to what is stored of a rating."""
+    if not (asked.own and ready(asked.pick) and ready(asked.runner_up)):
+        return
+    if not has_agreed(person):
+        st.page_link("pages/annotate/welcome.py", label="Agree to what is stored, then compare with the runner-up")
+    else:
+        label = "Compare with the runner-up" if seen else "Compare with the runner-up, blind"
+        st.button(
+            label, key=f"playground.compare.{asked.token}", on_click=compare, args=(person.name, asked, seen),
+            type="primary" if primary else "secondary",
+        )  # fmt: skip
+
+
+def show_written(asked: Asked, writing: Writing) -> None:
+    """The answer as it comes, then what it took and what can be done with it."""
+    with st.container(border=True, key="playground.answer"):
+        st.subheader(writing.llm.name or writing.llm.llm_id, anchor=False)
+        if not writing.finished:
+            show_growing(writing)
+            show_while_written(writing)
+            st.button("Stop", key=f"playground.stop.{asked.token}", on_click=callback(writing.stop))
+            return
+        show_answer(writing)
+        if writing.failure is not None:
+            st.error(f"{writing.failure}")
+        else:
+            show_took(writing, asked.pick.cost if writing.llm.llm_id == asked.pick.choice.llm else None)
+    with st.container(horizontal=True, vertical_alignment="center", key="playground.after"):
+        if failed(writing):
+            st.button("Try again", key=f"playground.go.{asked.token}", on_click=callback(answer), args=(asked,))
+        else:
+            show_compare(asked, writing)
+
+
 person = require("rater")
 here = context()
 st.title("Try the router")
@@ -87,9 +176,12 @@ if here.registry.active() is None:
     st.page_link("pages/manage/training.py", label="Go to Training and routers")
 
 taste, who = choose_taste(person)
-alpha = show_slider(taste, who)
-prompt = st.chat_input("Anything you would ask an LLM", key=PROMPT, submit_mode="stop", on_submit=submit)
-answer_pending(taste, taste == person.name, alpha)
+with st.expander("Cost, and what may be picked"):
+    alpha = show_slider(taste, who)
+    allowed = choose_llms()
+at_once = st.segmented_control("Then", [ANSWER_IT, DECIDE], default=ANSWER_IT, required=True, key="playground.then")
+st.chat_input("Anything you would ask an LLM", key=PROMPT, submit_mode="disable", on_submit=submit)
+answer_pending(taste, taste == person.name, alpha, allowed, at_once == ANSWER_IT)
 
 if problem := st.session_state.get(PROBLEM):
     message, typed = problem
@@ -98,13 +190,21 @@ if problem := st.session_state.get(PROBLEM):
     st.stop()
 asked: Asked | None = st.session_state.get(ASKED)
 if asked is None:
-    st.caption("Type a prompt below. You see which LLM the router picks, and why, before any text.")
+    st.caption("Type a prompt below. You see which LLM the router picks before any text, and why.")
     st.stop()
-if asked.alpha != alpha:
+pair: Pair | None = st.session_state.get(PAIR)
+token, writing = st.session_state.get(ANSWER, ("", None))
+if asked.alpha != alpha and pair is None and writing is None:
     asked = st.session_state[ASKED] = at(asked, alpha)
 
 show_query(asked.query)
 show_decision(asked)
+if pair is not None:
+    show_pair(pair)
+elif writing is not None and token == asked.token:
+    show_written(asked, writing)
+else:
+    show_offers(asked)
 show_why(asked)
 with st.expander("Use it in code"):
     show_snippets(person.name if asked.taste == STRANGER else asked.taste, asked.query.text, asked.alpha)

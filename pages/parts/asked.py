@@ -12,6 +12,7 @@ from db.routers import RouterVersion
 from db.serving import Decision
 from pages.parts.context import context
 
+CLEAR_LEAD = 0.8  # posterior lead below which two LLMs cannot be told apart; the routing page draws the same line
 STRANGER = UserId("")  # nobody's name: whoever has rated nothing gets what the average user gets
 
 
@@ -50,6 +51,11 @@ class Asked:
         first_two = [choice.llm for choice in self.decision.choices[:2]]
         shown = [priced.choice.llm for priced in self.ranked[:2]]
         return self.decision.lead if first_two == shown else None
+
+    @property
+    def too_close(self) -> bool:
+        """Whether the router cannot tell the pick and the runner-up apart."""
+        return self.lead is not None and self.lead < CLEAR_LEAD
 
 
 def decide(query: Query, taste: UserId, *, own: bool, alpha: float, allowed: tuple[LLMId, ...] = ()) -> Asked | None:
@@ -99,7 +105,7 @@ def show_decision(asked: Asked) -> None:
         st.caption(whose(asked))
         st.subheader(pick.choice.name, anchor=False)
         st.markdown(" · ".join(facts(asked)))
-        if runner_up is not None and asked.lead is not None and asked.lead < TOO_CLOSE:
+        if runner_up is not None and asked.too_close:
             st.caption(
                 f"Too close to call: {pick.choice.name} is truly ahead of {runner_up.choice.name} with a probability "
                 f"of {asked.lead:.0%}."
@@ -110,9 +116,6 @@ def show_decision(asked: Asked) -> None:
                 f"{liked.name} is liked better ({liked.probability:.0%}), but not by enough for its price at this "
                 "setting."
             )
-
-
-TOO_CLOSE = 0.8  # posterior lead below which two LLMs cannot be told apart; the routing page draws the same line
 
 
 def whose(asked: Asked) -> str:

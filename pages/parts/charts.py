@@ -15,8 +15,8 @@ ROW_HEIGHT = 34
 TALL_ROW = 44  # of two lines
 
 
-def choice_chart(choices: pd.DataFrame) -> Layered:
-    """Dot and interval of each LLM for this person, a grey mark for the average user.
+def choice_chart(choices: pd.DataFrame, reference: str = "Average user") -> Layered:
+    """Dot and interval of each LLM for this person, a grey mark for the average user or another `reference`.
 
     `choices` has one row an LLM in the order to draw: `llm`, `probability`, `low`, `high`, `average` (all 0..1).
     """
@@ -28,7 +28,7 @@ def choice_chart(choices: pd.DataFrame) -> Layered:
         alt.Tooltip("probability:Q", title="For this person", format=".0%"),
         alt.Tooltip("low:Q", title="95 % from", format=".0%"),
         alt.Tooltip("high:Q", title="95 % to", format=".0%"),
-        alt.Tooltip("average:Q", title="Average user", format=".0%"),
+        alt.Tooltip("average:Q", title=reference, format=".0%"),
     ]
     x = alt.X(
         "probability:Q",

@@ -12,12 +12,20 @@ from db.engine import Database
 from db.preferences import PreferenceStore
 from pages.parts.snippets import curl, python
 from tests.pages.test_pages import words
+from tests.planted import HashEncoder
 
 Open = Callable[..., AppTest]
 PROMPT = "Explain recursion to a child"
 
 
+@pytest.fixture(autouse=True)
+def _words_for_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here does not hang on what an encoder makes of words."""
+    monkeypatch.setattr("pages.parts.context.SentenceEncoder", lambda _: HashEncoder())
+
+
 def ask(app: AppTest, prompt: str) -> AppTest:
+    app.segmented_control(key="playground.then").set_value("Decide only").run()
     return app.chat_input[0].set_value(prompt).run()
 
 
