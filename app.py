@@ -14,6 +14,7 @@ PAGES = {
         "my_ratings": "My ratings",
     },
     "Explore": {
+        "overview": "Overview",
         "playground": "Try the router",
         "routing": "Who gets which LLM",
         "leaderboard": "LLM leaderboard",

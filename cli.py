@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from commands import campaigns, data, keys, routing, serving, training
+from commands import campaigns, data, keys, registry, routing, serving, training
 from core.errors import PrefRouteError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "campaign": campaigns.campaign,
     "backup": data.backup,
     "train": training.train,
+    "routers": registry.routers,
     "worker": training.worker,
     "evaluate": training.evaluate,
     "route": routing.route,

@@ -31,16 +31,23 @@ def worker(once: Annotated[bool, typer.Option("--once", help="Execute what is qu
             here.run_forever(stop)
 
 
-def train(as_json: Json = False) -> None:
-    """Train a router on all ratings, wait for it, print its report. It is put in service when it is done."""
+def train(
+    promote: Annotated[
+        bool, typer.Option(help="Put the result in service if the held-out ratings say that it is better.")
+    ] = True,
+    reason: Annotated[str, typer.Option(help="Put it in service whatever they say, for this reason; it is kept.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Train a router on all ratings, wait for it, print its report. It serves if the gate lets it, or with a reason."""
     from db.runs import TrainingRuns
+    from db.trainings import wish
     from db.worker import spawn_worker
 
     settings = load_settings()
     with Opened(settings) as database:
         runs = TrainingRuns(database, settings.heartbeat_timeout)
         runs.reap()
-        requested = runs.request({"device": settings.device}, by="cli")
+        requested = runs.request({"device": settings.device, **wish(promote=promote, reason=reason)}, by="cli")
         if settings.spawn_worker:
             spawn_worker(settings)
         ended = _wait(runs, requested.id)
@@ -102,5 +109,7 @@ def _report_text(report: dict[str, Any]) -> str:
             f"  log-loss {loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f})"
         )
     if "router_version" in report:
-        lines.append(f"Router version {report['router_version']} is in service.")
+        serves = "is in service" if report["in_service"] else "is published and not in service"
+        lines.append(f"Router version {report['router_version']} {serves}.")
+    lines.append(report.get("refused") or report["promotion"]["why"])
     return "\n".join(lines)

@@ -51,6 +51,10 @@ class RunActive(PrefRouteError):
     """A training run is already queued or running; only one may be."""
 
 
+class PromotionRefused(PrefRouteError):
+    """A router version is not shown to be better than what is in service; it serves only with a person's reason."""
+
+
 class TrainingCancelled(PrefRouteError):
     """Raised through the training loop when the person who started it asked to stop."""
 

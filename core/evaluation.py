@@ -1,6 +1,6 @@
 """How good a router is on ratings it has not seen, with intervals by bootstrap over users, never over ratings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.dataset import PreferenceDataset
-from core.errors import NotEnoughData
+from core.errors import InvalidInput, NotEnoughData
 from core.routers.base import Router
 
 Floats = NDArray[np.float64]
@@ -35,6 +35,10 @@ class Predictions:
     label: Floats
     user: NDArray[np.int32]
 
+    def where(self, mask: NDArray[np.bool_]) -> "Predictions":
+        """Those of some of the ratings, by a mask [N]."""
+        return Predictions(self.probability[mask], self.label[mask], self.user[mask])
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -52,9 +56,14 @@ class Evaluation:
 
 
 def predict_pairs(router: Router, held_out: PreferenceDataset, history: PreferenceDataset | None) -> Predictions:
-    """Ask the router about every held-out rating, knowing only `history`. One call a user."""
+    """Ask the router about every held-out rating, knowing only `history`. One call a user.
+
+    Raises InvalidInput for a rating of an LLM that the router has no column for.
+    """
     column = {llm: i for i, llm in enumerate(router.llms)}
-    to_column = np.array([column[m.llm_id] for m in held_out.llms])
+    to_column = np.array([column.get(m.llm_id, -1) for m in held_out.llms])
+    if len(held_out) and min(to_column[held_out.llm_a].min(), to_column[held_out.llm_b].min()) < 0:
+        raise InvalidInput("A held-out rating is of an LLM that this router does not know; leave those ratings out.")
     probability = np.empty(len(held_out))
     for row in np.unique(held_out.user):
         picked = np.flatnonzero(held_out.user == row)
@@ -135,16 +144,13 @@ class Standing:
         return {"router": self.router, **self.evaluation.to_dict(), "gain": self.gain._asdict()}
 
 
-def standings(
-    routers: Sequence[tuple[str, Router]], population: Router, held_out: PreferenceDataset, history: PreferenceDataset
-) -> tuple[Standing, ...]:
-    """Evaluate several routers on the same ratings, each also against `population` by paired bootstrap."""
-    reference = predict_pairs(population, held_out, history)
-    found = []
-    for name, router in routers:
-        predictions = predict_pairs(router, held_out, history)
-        found.append(Standing(name, evaluate(predictions), log_loss_gain(predictions, reference)))
-    return tuple(found)
+def standings(measured: Mapping[str, Predictions], population: str) -> tuple[Standing, ...]:
+    """Several routers on the same ratings, by name, each also against `population` by paired bootstrap."""
+    reference = measured[population]
+    return tuple(
+        Standing(name, evaluate(predictions), log_loss_gain(predictions, reference))
+        for name, predictions in measured.items()
+    )
 
 
 def macro(predictions: Predictions, seed: int = 0) -> tuple[Estimate, Estimate]:

@@ -10,7 +10,8 @@ from core.readiness import Requirement, readiness
 from db.assignments import unrated
 from db.engine import Database
 from db.events import in_force
-from db.models import ComparisonRow, LLMRow, QueryRow, TaskRow, UserRow
+from db.models import ComparisonRow, LLMRow, QueryRow, RunStatus, TaskRow, TrainingRunRow, UserRow
+from db.runs import TRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,23 @@ def tasks(database: Database) -> list[str]:
     """The names of all tasks, sorted."""
     with database.read() as session:
         return list(session.scalars(select(TaskRow.name).order_by(TaskRow.name)))
+
+
+def past_trainings(database: Database, limit: int = 10) -> list[tuple[float, int, int]]:
+    """Seconds, ratings and epochs asked for of the newest trainings that ended well, for an estimate."""
+    it = TrainingRunRow
+    statement = (
+        select(it.started_at, it.finished_at, it.report)
+        .where(it.kind == TRAINING, it.status == RunStatus.DONE)
+        .order_by(it.id.desc())
+        .limit(limit)
+    )
+    with database.read() as session:
+        return [
+            ((finished - started).total_seconds(), sum(report["ratings"].values()), report["config"]["epochs"])
+            for started, finished, report in session.execute(statement)
+            if started and finished and report
+        ]
 
 
 def unrated_queries(database: Database, user: UserId, limit: int) -> list[Query]:

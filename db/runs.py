@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Select, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ from db.engine import Database
 from db.models import RunStatus, TrainingProgressRow, TrainingRunRow
 
 ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
+TRAINING = "training"  # the kind of run that ends in a router version
 _PROC = Path("/proc")
 
 
@@ -74,10 +75,10 @@ class TrainingRuns:
         self._timeout = timedelta(seconds=heartbeat_timeout)
         self._clock = clock
 
-    def request(self, config: Mapping[str, Any], by: str) -> Run:
-        """Queue a run. Raises RunActive, naming the one there is: only one may be queued or running."""
+    def request(self, config: Mapping[str, Any], by: str, kind: str = TRAINING) -> Run:
+        """Queue a run. Raises RunActive, naming the one there is: only one of a kind may be queued or running."""
         now = self._clock()
-        row = TrainingRunRow(config=dict(config), requested_by=by, created_at=now, status=RunStatus.QUEUED)
+        row = TrainingRunRow(kind=kind, config=dict(config), requested_by=by, created_at=now, status=RunStatus.QUEUED)
         try:
             with self._database.write() as session:
                 session.add(row)
@@ -85,7 +86,7 @@ class TrainingRuns:
                 note(session, now, by, "request_run", str(row.id))
                 return _run(row)
         except IntegrityError:  # the constraint decides and not a look beforehand, which two clicks could both pass
-            raise RunActive(self._describe_active()) from None
+            raise RunActive(self._describe_active(kind)) from None
 
     def claim(self, worker: str) -> Run | None:
         """Make the oldest queued run this worker's; None where there is none. No two workers get the same."""
@@ -165,17 +166,16 @@ class TrainingRuns:
             raise _unknown(run_id)
         return _run(row)
 
-    def latest(self, n: int = 20) -> list[Run]:
-        """The newest runs, newest first."""
+    def latest(self, n: int = 20, kind: str = TRAINING) -> list[Run]:
+        """The newest runs of a kind, newest first."""
+        newest = select(TrainingRunRow).where(TrainingRunRow.kind == kind).order_by(TrainingRunRow.id.desc()).limit(n)
         with self._database.read() as session:
-            return [
-                _run(row) for row in session.scalars(select(TrainingRunRow).order_by(TrainingRunRow.id.desc()).limit(n))
-            ]
+            return [_run(row) for row in session.scalars(newest)]
 
-    def active(self) -> Run | None:
-        """The run that is queued or running, if any."""
+    def active(self, kind: str = TRAINING) -> Run | None:
+        """The run of a kind that is queued or running, if any."""
         with self._database.read() as session:
-            row = session.scalar(select(TrainingRunRow).where(TrainingRunRow.status.in_(ACTIVE)))
+            row = session.scalar(_active(kind))
             return _run(row) if row else None
 
     def curve(self, run_id: int) -> list[Losses]:
@@ -211,23 +211,27 @@ class TrainingRuns:
     def _interrupt(self, row: TrainingRunRow, now: datetime) -> Run | None:
         """None when the worker gave a sign of life or ended its run since the row was read."""
         unchanged = (*_held_by(row.worker), TrainingRunRow.heartbeat_at == row.heartbeat_at)
-        error = "The process that trained was stopped. The router in service is unchanged; start training again."
+        error = "The process that worked on it was stopped. The router in service is unchanged; start it again."
         statement = update(TrainingRunRow).where(TrainingRunRow.id == row.id, *unchanged)
         values = {"status": RunStatus.INTERRUPTED, "finished_at": now, "error": error}
         with self._database.write() as session:
             changed = session.scalar(statement.values(**values).returning(TrainingRunRow))
             return _run(changed) if changed else None
 
-    def _describe_active(self) -> str:
-        active = select(TrainingRunRow).where(TrainingRunRow.status.in_(ACTIVE))
+    def _describe_active(self, kind: str) -> str:
         with self._database.read() as session:
-            row = session.scalar(active)
+            row = session.scalar(_active(kind))
         if row is None:
-            return "A training run ended just now; try again."
-        at = f"{row.created_at:%Y-%m-%d %H:%M} UTC"
+            return "A run of this kind ended just now; try again."
+        done = "started" if row.status == RunStatus.RUNNING else "requested"
         return (
-            f"Run {row.id} is {row.status} already, requested by {row.requested_by} at {at}. Wait for it or cancel it."
+            f"Already {row.status}: run {row.id}, {done} {row.started_at or row.created_at:%H:%M} UTC by "
+            f"{row.requested_by}. Wait for it or cancel it."
         )
+
+
+def _active(kind: str) -> Select[TrainingRunRow]:
+    return select(TrainingRunRow).where(TrainingRunRow.kind == kind, TrainingRunRow.status.in_(ACTIVE))
 
 
 def _held_by(worker: str | None) -> tuple[ColumnElement[bool], ...]:

@@ -81,7 +81,7 @@ def route(url: str, user: str, query: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "import", "export", "users", "train", "worker", "route", "evaluate"]
+    "command", ["run", "demo", "import", "export", "users", "train", "routers", "worker", "route", "evaluate"]
 )
 def test_every_command_explains_itself(command: str) -> None:
     done = cli("sqlite://", command, "--help")

@@ -79,6 +79,8 @@ class RouterVersionRow(Base):
     card: Mapped[dict[str, Any]]
     run_id: Mapped[int | None] = mapped_column(ForeignKey("training_runs.id"), index=True)
     created_at: Mapped[datetime]
+    note: Mapped[str] = mapped_column(default="", server_default="")
+    archived_at: Mapped[datetime | None]
 
 
 class RouterActivationRow(Base):

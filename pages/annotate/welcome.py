@@ -16,6 +16,8 @@ PURPOSE = (
 st.title("PrefRoute")
 st.write(PURPOSE)
 
+arriving = "welcome.seen" not in st.session_state
+st.session_state["welcome.seen"] = True
 person = current_person()
 if person is None:
     show_sign_in()
@@ -25,6 +27,8 @@ if not has_agreed(person):
     st.stop()
 
 progress = context().store.progress(person.name)
+if progress.rated and arriving:  # who has begun comes back to the state of things; Welcome stays in the navigation
+    st.switch_page("pages/explore/overview.py")
 if progress.available:
     label = "Go on rating" if progress.rated else "Start rating"
     if st.button(f"{label} ({progress.available} left)", key="welcome.rate", type="primary"):
@@ -35,6 +39,7 @@ elif progress.rated:
     st.success(f"You rated all {progress.rated}. Thank you.")
 else:
     show_nothing_to_rate()
+st.page_link("pages/explore/overview.py", label="See how things stand")
 st.page_link("pages/explore/routing.py", label="See which LLM you would get")
 if person.role.includes(Role.ADMIN):
     st.page_link("pages/manage/training.py", label="Train a router")

@@ -74,6 +74,27 @@ def loss_chart(curve: pd.DataFrame) -> Layered:
     ).properties(height=220)
 
 
+def daily_chart(daily: pd.DataFrame) -> alt.Chart:
+    """Ratings per day, people's in the accent and simulated users' in grey. `daily`: `day`, `kind`, `ratings`."""
+    kinds = ["people", "simulated users"]
+    shown = [kind for kind in kinds if kind in set(daily["kind"])]
+    colour = alt.Scale(domain=shown, range=[{kinds[0]: ACCENT, kinds[1]: GREY}[kind] for kind in shown])
+    chart: alt.Chart = (
+        alt.Chart(daily)
+        .mark_bar(minBandSize=2)
+        .encode(
+            x=alt.X("yearmonthdate(day):T", title="Day"),
+            y=alt.Y("sum(ratings):Q", title="Ratings", axis=alt.Axis(tickMinStep=1, format=",d")),
+            color=alt.Color("kind:N", scale=colour, title=None, legend=alt.Legend(orient="top")),
+            tooltip=[
+                alt.Tooltip("day:T", title="Day"), alt.Tooltip("kind:N", title="Of"),
+                alt.Tooltip("sum(ratings):Q", title="Ratings", format=","),
+            ],
+        )
+    )  # fmt: skip
+    return chart
+
+
 def standing_chart(standings: pd.DataFrame) -> Layered:
     """Accuracy of each router on the same held-out ratings with its interval. `standings`: `router`, `accuracy`, `low`,
     `high`.

@@ -8,6 +8,9 @@ NAMES = {
     "matrix_factorization": "Matrix factorisation",
     "logistic_per_user": "Logistic regression per user",
     "task_bradley_terry": "One ranking per task",
+    "user_knn": "The user's similar queries",
+    "knn": "Everyone's similar queries",
+    "best_llm": "Best single LLM",
     "bradley_terry": "One ranking for all",
     "uniform": "Random",
 }

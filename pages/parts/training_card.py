@@ -1,6 +1,6 @@
 """The card of a training run: where it is, its loss curve, how to stop it, and what it measured."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,7 +18,7 @@ STATUS = {
     "done": "Done",
     "failed": "Failed",
     "cancelled": "Cancelled",
-    "interrupted": "Interrupted: its worker died. The router in service is unchanged; train again when you like.",
+    "interrupted": "Interrupted: its worker died",
 }
 
 
@@ -68,28 +68,49 @@ def show_ended_run(run: Run) -> None:
 
 
 def show_report(report: Mapping[str, Any]) -> None:
-    """Every router's accuracy on the same held-out ratings, and whether personal routing is better."""
-    rows = [
-        {
-            "router": name_of(s["router"]),
-            "accuracy": s["accuracy"]["value"],
-            "low": s["accuracy"]["low"],
-            "high": s["accuracy"]["high"],
-        }
-        for s in report["standings"]
-    ]
+    """What came of the training: does it serve, every router on the same held-out ratings, and whether personal
+    routing is better.
+    """
+    if version := report.get("router_version"):
+        if report.get("in_service"):
+            st.success(f"Version {version} is in service.")
+        elif report.get("refused"):
+            st.warning(f"Version {version} is published and does not serve. {report['refused']}")
     gain = report["standings"][0]["gain"]
     if gain["low"] > 0:
         st.success("Personal routing is better than one ranking for all, beyond the interval.")
     else:
         st.info("Personal routing and one ranking for all are not separable yet on these ratings.")
-    st.altair_chart(
-        standing_chart(pd.DataFrame(rows)),
-        alt="Accuracy of each router on held-out ratings",
-        height=height_of(len(rows)),
-    )
+    _show_standings(report["standings"], "Accuracy of each router on held-out ratings")
     st.caption(
-        f"{report['ratings']['test']} held-out ratings of {gain['users']} users, split by query; "
+        f"{report['ratings']['test']:,} held-out ratings of {gain['users']:,} users, split by query; "
         "95 % intervals by bootstrap over users. "
         f"Log-loss gain over one ranking for all: {gain['value']:.3f} ({gain['low']:.3f} to {gain['high']:.3f})."
     )
+    if report.get("gains"):
+        with st.expander("How much better than each baseline, on the same ratings"):
+            _show_gains(report["gains"])
+    for group in report.get("groups", ()):
+        with st.expander(f"Only users with {group['name']}"):
+            _show_standings(group["standings"], f"Accuracy for users with {group['name']}")
+            st.caption(f"{group['ratings']:,} held-out ratings of {group['users']:,} users; 95 % intervals over users.")
+
+
+def _show_standings(standings: Sequence[Mapping[str, Any]], alt: str) -> None:
+    rows = [
+        {"router": name_of(s["router"]), "accuracy": s["accuracy"]["value"], "low": s["accuracy"]["low"],
+         "high": s["accuracy"]["high"]}
+        for s in standings
+    ]  # fmt: skip
+    st.altair_chart(standing_chart(pd.DataFrame(rows)), alt=alt, height=height_of(len(rows)))
+
+
+def _show_gains(gains: Mapping[str, Mapping[str, float]]) -> None:
+    rows = [
+        {"baseline": name_of(kind), "log-loss gain": gain["value"], "95 % from": gain["low"], "95 % to": gain["high"],
+         "reading": "better" if gain["low"] > 0 else "worse" if gain["high"] < 0 else "not separable"}
+        for kind, gain in gains.items()
+    ]  # fmt: skip
+    figures = {name: st.column_config.NumberColumn(format="%.3f") for name in ("log-loss gain", "95 % from", "95 % to")}
+    st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=figures)
+    st.caption("Positive: this router predicts better. Paired bootstrap over users.")

@@ -2,8 +2,8 @@ import pytest
 from sqlalchemy import text
 
 from core.domain import LLMId, Query
-from core.errors import CorruptArtifact, InvalidInput, NotFound
-from db.models import RoutingDecisionRow
+from core.errors import CorruptArtifact, InvalidInput, NotFound, PromotionRefused
+from db.models import AuditEventRow, RoutingDecisionRow
 from db.people import People
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
@@ -80,12 +80,93 @@ def test_a_damaged_artifact_is_refused_and_the_others_load(three, database):
 
 
 def test_what_does_not_exist_is_not_found(three):
-    for act in (three.load, lambda i: three.activate(i, "Ada", "")):
+    for act in (
+        three.load,
+        three.get,
+        lambda i: three.activate(i, "Ada", "why"),
+        lambda i: three.promote(i, "Ada"),
+        lambda i: three.archive(i, "Ada"),
+        lambda i: three.describe(i, "words", "Ada"),
+    ):
         with pytest.raises(NotFound, match="no router version 99"):
             act(99)
     with pytest.raises(InvalidInput):
         three.publish("gat", b"", {})
     assert active(three) == 3
+
+
+def card(incumbent: int | None, allowed: bool) -> dict[str, object]:
+    return {"promotion": {"incumbent": incumbent, "allowed": allowed, "why": "the figures", "trials": []}}
+
+
+def actions(database) -> list[tuple[str, str, str]]:
+    with database.read() as session:
+        rows = session.query(AuditEventRow).order_by(AuditEventRow.id)
+        return [(row.actor, row.action, row.subject) for row in rows]
+
+
+def test_a_version_shown_to_be_better_than_what_serves_is_promoted_without_a_reason(registry, database):
+    first = registry.publish("gat", b"one", card(None, allowed=True))
+    registry.promote(first.id, "Ada")
+    registry.promote(first.id, "Ada")  # a double click
+    assert active(registry) == first.id
+    assert [(it.version, it.by, it.reason) for it in registry.activations()] == [(first.id, "Ada", "the figures")]
+    assert actions(database) == [("Ada", "promote_router", "1")]
+
+
+def test_a_worse_version_serves_only_for_a_typed_reason_which_is_kept(registry, database):
+    registry.promote(registry.publish("gat", b"one", card(None, allowed=True)).id, "Ada")
+    worse = registry.publish("gat", b"two", card(1, allowed=False)).id
+    with pytest.raises(PromotionRefused, match="the figures"):
+        registry.promote(worse, "Ada")
+    for empty in ("", "   ", "x" * 501):
+        with pytest.raises(InvalidInput, match="Give a reason"):
+            registry.activate(worse, "Ada", empty)
+    assert active(registry) == 1
+    registry.activate(worse, "Bob", " it knows the new LLM ")
+    assert active(registry) == worse
+    assert registry.activations(1)[0].reason == "it knows the new LLM"
+    assert actions(database)[-1] == ("Bob", "override_gate", "2")
+
+
+def test_a_version_measured_against_another_incumbent_is_refused(registry):
+    for number, incumbent in ((1, None), (2, 1), (3, 1)):
+        registry.publish("gat", f"bytes {number}".encode(), card(incumbent, allowed=True))
+    registry.promote(1, "Ada")
+    registry.promote(2, "Ada")
+    with pytest.raises(PromotionRefused, match="measured against version 1, and version 2 is in service"):
+        registry.promote(3, "Ada")
+    registry.rollback("Ada", "back")
+    registry.promote(3, "Ada")
+    assert active(registry) == 3
+
+
+def test_an_archived_version_is_kept_and_does_not_serve_until_it_is_restored(three, clock):
+    with pytest.raises(InvalidInput, match="in service"):
+        three.archive(3, "Ada")
+    three.archive(1, "Ada")
+    assert three.get(1).archived_at == clock.now and three.load(1) == b"bytes 1"
+    with pytest.raises(InvalidInput, match="restore it first"):
+        three.activate(1, "Ada", "try it")
+    three.archive(1, "Ada", archived=False)
+    three.activate(1, "Ada", "try it")
+    assert active(three) == 1
+
+
+def test_a_rollback_goes_to_an_archived_version_too_and_restores_it(three):
+    three.archive(2, "Ada")
+    assert three.previous().id == 2
+    three.rollback("Ada", "now")
+    assert active(three) == 2 and three.get(2).archived_at is None
+    three.rollback("Ada", "now")
+    assert three.previous() is None
+
+
+def test_a_note_is_kept_with_its_version(three):
+    three.describe(2, " before the new LLM ", "Ada")
+    assert three.get(2).note == "before the new LLM" and three.get(1).note == ""
+    with pytest.raises(InvalidInput, match="at most 500"):
+        three.describe(2, "x" * 501, "Ada")
 
 
 def test_a_decision_keeps_its_probabilities_and_not_the_words(three, database):

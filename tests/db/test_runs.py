@@ -45,10 +45,10 @@ def test_a_run_goes_from_queued_to_done(runs, clock):
 
 def test_a_second_request_names_the_one_there_is(runs):
     first = runs.request({}, by="Ada")
-    with pytest.raises(RunActive, match=rf"Run {first.id} is queued already, requested by Ada at 2026-03-01 12:00 UTC"):
+    with pytest.raises(RunActive, match=rf"Already queued: run {first.id}, requested 12:00 UTC by Ada"):
         runs.request({}, by="Bob")
     runs.claim("w")
-    with pytest.raises(RunActive, match="running already"):
+    with pytest.raises(RunActive, match="Already running: run"):
         runs.request({}, by="Bob")
     assert len(runs.latest()) == 1
 
@@ -118,7 +118,7 @@ def test_a_silent_run_is_interrupted_and_its_worker_learns_it(runs, running, clo
     clock.wait(2)
     (reaped,) = runs.reap()
     assert (reaped.id, reaped.status, reaped.finished_at) == (running.id, "interrupted", clock.now)
-    assert "start training again" in reaped.error
+    assert "start it again" in reaped.error
     assert runs.reap() == []
     with pytest.raises(LostRun):
         runs.beat(running.id, "w")
