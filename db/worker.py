@@ -13,9 +13,10 @@ from typing import Any
 from core.encoders import TextEncoder
 from core.errors import PrefRouteError, TrainingCancelled
 from core.settings import ROOT, Settings
+from db.comparisons import COMPARISON, compare_versions
 from db.engine import Database
 from db.execution import Execution, Pulse
-from db.runs import LostRun, Run, TrainingRuns, worker_name
+from db.runs import TRAINING, LostRun, Run, TrainingRuns, worker_name
 from db.trainings import train_router
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,10 @@ POLL_SECONDS = 1.0
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc")  # torch raises RuntimeError with such words
 
 
-EXECUTORS: dict[str, Callable[[Execution], tuple[dict[str, Any], str]]] = {"training": train_router}
+EXECUTORS: dict[str, Callable[[Execution], tuple[dict[str, Any], str]]] = {
+    TRAINING: train_router,
+    COMPARISON: compare_versions,
+}
 
 
 class Worker:

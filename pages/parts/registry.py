@@ -8,6 +8,7 @@ import streamlit as st
 from core.promotion import objection
 from db.routers import LONGEST_TEXT, RouterVersion
 from pages.parts.clock import shown
+from pages.parts.comparison import show_comparison
 from pages.parts.context import context
 from pages.parts.errors import callback
 from pages.parts.routers import name_of
@@ -67,6 +68,7 @@ def show_registry(person: str) -> None:
         with st.container(border=True):
             _show_card(chosen)
             _show_actions(chosen, active, person)
+    show_comparison([version for version in versions if version.archived_at is None], active, person)
     with st.expander("What served when, by whom and why"):
         rows = [
             {"when": shown(it.at), "version": "none" if it.version is None else str(it.version),

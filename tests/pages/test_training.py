@@ -106,3 +106,19 @@ def test_the_result_says_why_it_does_not_serve_and_how_it_compares(open_page: Op
     assert "does not serve. Promotion refused: the figures." in words(app)
     assert "Only users with 20 ratings or more" in [found.label for found in app.expander]
     assert "Likely to take about 1 min" in words(app)
+
+
+def test_two_versions_are_compared_and_the_users_whose_pick_changes_are_listed(
+    open_page: Open, registry: RouterRegistry, demo: Database
+) -> None:
+    runs = TrainingRuns(demo, 30)
+    app = open_page("training", "Ada")
+    button(app, "Compare").click().run()
+    asked = runs.active("comparison")
+    assert asked is not None and asked.config == {"before": 1, "after": 2}
+    assert runs.active() is None and not button(app, "Train").disabled
+    runs.claim("w")
+    changes = [{"user": 1, "queries": 40, "changed": 7, "moves": [["demo-terse", "demo-tutor", 7]]}]
+    runs.finish(asked.id, "w", {"users": 60, "changes": changes}, "f" * 64)
+    app = open_page("training", "Ada")
+    assert "the pick changes for **1 of 60 users**" in words(app)
