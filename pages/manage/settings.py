@@ -1,5 +1,6 @@
 """People and settings: who may do what, links that let people in, how the database is, and who did what."""
 
+from collections.abc import Callable
 from functools import partial
 
 import streamlit as st
@@ -129,7 +130,9 @@ st.title("People and settings")
 if notice := st.session_state.pop("settings.notice", None):
     st.success(notice)
 tabs = st.tabs(PARTS, key="settings.part", on_change="rerun", bind="query-params")
-shows = (show_people, show_invites, partial(show_campaigns, person.name), show_health, show_audit)
+shows: tuple[Callable[[], None], ...] = (
+    show_people, show_invites, partial(show_campaigns, person.name), show_health, show_audit,
+)  # fmt: skip
 for tab, show in zip(tabs, shows, strict=True):
     if tab.open:
         with tab:
