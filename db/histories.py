@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from core.campaigns import Reveal
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
 from core.errors import NotFound
 from core.habits import Habits, PairCount, wilson
@@ -19,7 +20,9 @@ from db.events import in_force, latest
 from db.models import (
     AssignmentRow,
     AssignmentStatus,
+    CampaignRow,
     ComparisonRow,
+    DraftRow,
     EventKind,
     LLMRow,
     QueryRow,
@@ -81,12 +84,17 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One rating with what was shown and all its versions, oldest first; the last is what holds."""
+    """One rating with what was shown and all its versions, oldest first; the last is what holds.
+
+    `closed`: its campaign is, so that it stays as it is. `names` of the LLMs, where the campaign tells them now.
+    """
 
     query: Query
     response_a: Response
     response_b: Response
     versions: tuple[Version, ...]
+    closed: bool = False
+    names: tuple[str, str] | None = None
 
     @property
     def now(self) -> Version:
@@ -102,6 +110,15 @@ class Skipped:
     prompt: str
     task: str
     at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A pair of which something was chosen or written, and not sent."""
+
+    token: str
+    prompt: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +179,9 @@ def rating(database: Database, user: UserId, key: str) -> Rating:
         if not chain:
             raise NotFound("This rating is not among yours. It may have been deleted.")
         a, b, llm_a, llm_b = aliased(ResponseRow), aliased(ResponseRow), aliased(LLMRow), aliased(LLMRow)
-        query, turns, task, key_a, said_a, key_b, said_b = session.execute(
+        query, turns, task, key_a, said_a, key_b, said_b, *rest = session.execute(
             select(QueryRow.key, QueryRow.turns, TaskRow.name, llm_a.key, a.turns, llm_b.key, b.turns)
+            .add_columns(llm_a.name, llm_b.name, CampaignRow.open, CampaignRow.reveal)
             .select_from(ComparisonRow)
             .join(QueryRow, QueryRow.id == ComparisonRow.query_id)
             .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
@@ -171,13 +189,18 @@ def rating(database: Database, user: UserId, key: str) -> Rating:
             .join(b, b.id == ComparisonRow.response_b_id)
             .join(llm_a, llm_a.id == a.llm_id)
             .join(llm_b, llm_b.id == b.llm_id)
+            .outerjoin(AssignmentRow, AssignmentRow.id == ComparisonRow.assignment_id)
+            .outerjoin(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
             .where(ComparisonRow.id == chain[-1].id)
         ).one()
     posed = Query(QueryId(query), tuple(turns), task or "")
     left, right = (
         Response(posed.query_id, LLMId(llm), tuple(said)) for llm, said in ((key_a, said_a), (key_b, said_b))
     )
-    return Rating(posed, left, right, tuple(_version(row) for row in chain))
+    name_a, name_b, is_open, reveal = rest
+    told = reveal == Reveal.AT_ONCE or (reveal == Reveal.END and not is_open)
+    names = (name_a or key_a, name_b or key_b) if told else None
+    return Rating(posed, left, right, tuple(_version(row) for row in chain), is_open is False, names)
 
 
 def skipped(database: Database, user: UserId, limit: int) -> list[Skipped]:
@@ -202,6 +225,19 @@ def skipped(database: Database, user: UserId, limit: int) -> list[Skipped]:
     )
     with database.read() as session:
         return [Skipped(token, turns[-1], task or "", at) for token, turns, task, at in session.execute(rows)]
+
+
+def drafts(database: Database, user: UserId) -> list[Unsent]:
+    """What this person chose or wrote and did not send, the newest first; at most the ten that an undo can leave."""
+    rows = (
+        select(AssignmentRow.token, QueryRow.turns, DraftRow.saved_at)
+        .join(AssignmentRow, AssignmentRow.id == DraftRow.assignment_id)
+        .join(QueryRow, QueryRow.id == AssignmentRow.query_id)
+        .where(AssignmentRow.user_id == _id_of(user))
+        .order_by(DraftRow.saved_at.desc(), AssignmentRow.id)
+    )
+    with database.read() as session:
+        return [Unsent(token, turns[-1], at) for token, turns, at in session.execute(rows)]
 
 
 def habits(database: Database, user: UserId) -> Habits:

@@ -190,7 +190,7 @@ class PreferenceStore:
             return drafts.of(session, user, token)
 
     def resume(self, user: UserId, token: str) -> None:
-        """Show a skipped pair now, before whatever is on the screen. One that is on the screen already stays there.
+        """Show a skipped or waiting pair now, before whatever is on the screen. One that is on it already stays there.
 
         Raises NotFound, NotAllowed, and InvalidInput where its query was rated meanwhile.
         """
@@ -198,7 +198,10 @@ class PreferenceStore:
         with self._database.write() as session:
             row = assignments.locked_user(session, user)
             assignment = assignments.own_assignment(session, row, token)
-            if assignment.status in assignments.PENDING:
+            if assignment.status == AssignmentStatus.OPEN:
+                return
+            if assignment.status == AssignmentStatus.WAITING:
+                assignments.reopen(session, assignment, now)
                 return
             left = assignments.unrated(row.id, skipped=True).where(QueryRow.id == assignment.query_id)
             if assignment.status != AssignmentStatus.SKIPPED or session.scalar(left) is None:

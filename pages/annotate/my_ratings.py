@@ -5,7 +5,7 @@ import streamlit as st
 from db.histories import Tally, tally
 from pages.parts.context import context, require
 from pages.parts.habits import show_habits, show_ranking
-from pages.parts.history import show_ratings, show_skipped
+from pages.parts.history import show_drafts, show_ratings, show_skipped
 from pages.parts.my_data import show_farewell, show_my_data
 
 PARTS = ("Ratings", "How I choose", "My data")
@@ -36,6 +36,7 @@ if ratings.open:
             st.info("No ratings yet. The first takes about 10 seconds.")
             if st.button("Rate", key="my_ratings.rate", type="primary"):
                 st.switch_page("pages/annotate/rate.py")
+        show_drafts(person.name)
         show_skipped(person.name, done.skipped)
 if habits.open:
     with habits:

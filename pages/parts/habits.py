@@ -5,16 +5,22 @@ import streamlit as st
 
 from core.domain import UserId
 from core.habits import ENOUGH, Share, decisive, ranking
-from db import histories
+from db import agreement, histories
 from pages.parts.charts import share_chart, share_height
 from pages.parts.context import context
 
 
 def show_habits(user: UserId) -> None:
-    """Left, longer and decisive share, each with its number and interval, or how many are still missing."""
+    """Left, longer and decisive share and agreement, each with n and interval, or how many are still missing."""
     habits = histories.habits(context().database, user)
     st.subheader("How I choose", anchor=False)
-    lines = [("Left", habits.left, 0.5), ("Longer", habits.longer, 0.5), ("Decisive", habits.decisive, None)]
+    lines: list[tuple[str, Share, float | None]] = [
+        ("Left", habits.left, 0.5),
+        ("Longer", habits.longer, 0.5),
+        ("Decisive", habits.decisive, None),
+        ("Like others", agreement.with_others(context().database, user), 0.5),
+        ("Like myself", agreement.with_oneself(context().database, user), 0.5),
+    ]
     drawn = [
         {"name": name, "value": share.value, "low": share.low, "high": share.high, "reference": chance,
          "note": f"{share.value:.0%}, n = {share.n}"}
@@ -28,9 +34,10 @@ def show_habits(user: UserId) -> None:
         )
         st.caption(
             "Left: I preferred the response on the left, of my ratings that prefer one. Longer: I preferred the longer "
-            "one, of those whose lengths differ. Decisive: I preferred one at all. Dot and 95 % interval (Wilson); "
-            "grey tick: what chance would give. Sides are balanced, so a left share whose interval leaves 50 % out "
-            "says that the place on the screen sways you."
+            "one, of those whose lengths differ. Decisive: I preferred one at all. Like others: as most people who "
+            "rated the same two responses. Like myself: as before, when I was asked again. Dot and 95 % interval "
+            "(Wilson); grey tick: what chance would give. Sides are balanced, so a left share whose interval leaves "
+            "50 % out says that the place on the screen sways you."
         )
     for name, share, _ in lines:
         if not share.enough:

@@ -1,6 +1,7 @@
 """A person's own ratings: filters, the list a page at a time, one rating with both versions, what they skipped.
 
-It is drawn on My ratings and keeps its state there. An open rating stays blind: no LLM is named beside its texts.
+It is drawn on My ratings and keeps its state there. An open rating stays blind: no LLM is named beside its texts, but
+where its campaign tells.
 """
 
 from datetime import date, timedelta
@@ -181,6 +182,11 @@ def _show_answer(user: UserId, rating: Rating) -> None:
         st.info(f"You withdrew this rating on {shown(now.at)}. It no longer counts.")
         return
     st.markdown(f"Your answer: **{ANSWERS[now.outcome]}**")
+    if rating.names:
+        st.caption(f"A was {rating.names[0]}, B was {rating.names[1]}.")
+    if rating.closed:
+        st.info("The campaign that asked this is closed, so its ratings can be read and no longer changed.")
+        return
     with st.container(horizontal=True, vertical_alignment="center", key="my_ratings.answers"):
         for outcome in Outcome:
             if outcome == now.outcome:
@@ -220,6 +226,19 @@ def _show_versions(versions: tuple[Version, ...]) -> None:
             }[version.kind]  # fmt: skip
             took = f" · {version.seconds:.0f} s" if version.seconds is not None else ""
             st.caption(f"{shown(version.at)} · {what}{took}")
+
+
+def show_drafts(user: UserId) -> None:
+    """What was chosen or written and not sent, with the way back to it."""
+    unsent = histories.drafts(context().database, user)
+    if not unsent:
+        return
+    st.subheader("Drafts", anchor=False)
+    st.caption("Chosen or written, but not saved as a rating yet.")
+    for row in unsent:
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        left.text(snippet(row.prompt))
+        right.button("Go on", key=f"my_ratings.draft.{row.token}", on_click=resume, args=(user, row.token))
 
 
 def show_skipped(user: UserId, total: int) -> None:

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.campaigns import Reveal
 from core.domain import Outcome, UserId
 from db import histories
+from db.campaigns import Campaigns
 from db.demo import LLMS
 from db.engine import Database
 from db.histories import Filter
@@ -271,3 +273,34 @@ def test_the_chart_draws_dot_interval_and_reference_on_one_axis_from_0_to_1() ->
     drawn = share_chart(pd.DataFrame([row]), "Share").to_dict()
     assert [layer["mark"]["type"] for layer in drawn["layer"]] == ["rule", "tick", "point", "text"]
     assert drawn["layer"][2]["encoding"]["x"]["scale"]["domain"] == [0, 1]
+
+
+def test_a_rating_of_a_closed_campaign_is_read_only_and_says_why_and_then_tells_the_llms_if_it_may(
+    open_page: Open, demo: Database, store: PreferenceStore
+) -> None:
+    campaigns = Campaigns(demo)
+    campaigns.edit("Everything", "test", reveal=Reveal.END)
+    rate(store, Outcome.A)
+    app = open_page("my_ratings", "Ada")
+    app.session_state["my_ratings.open"] = next(store.comparisons(ADA)).key
+    app.run()
+    assert button(app, "Change to: Tie") and "A was" not in words(app)
+    campaigns.set_open("Everything", "test", open=False)
+    app.run()
+    assert "is closed, so its ratings can be read and no longer changed" in words(app)
+    assert [found.label for found in app.button if found.label.startswith("Change to")] == []
+    assert "A was " in words(app)
+
+
+def test_what_was_written_and_not_sent_is_listed_with_the_way_back(
+    open_page: Open, demo: Database, store: PreferenceStore
+) -> None:
+    People(demo).sign_in("Ada")
+    pair = store.assign(ADA)
+    assert pair
+    store.save_draft(ADA, pair.token, {"chosen": "a"})
+    app = open_page("my_ratings", "Ada")
+    assert "Drafts" in words(app)
+    button(app, "Go on").click().run()
+    now = store.assign(ADA)
+    assert now and now.token == pair.token
