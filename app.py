@@ -20,12 +20,14 @@ PAGES = {
         "leaderboard": "LLM leaderboard",
     },
     "Manage": {
+        "data": "Data in and out",
         "training": "Training and routers",
         "settings": "People and settings",
     },
 }
 # Pages that raters do not see in the navigation. Each page asks for its role by itself; this only spares the links.
 NEEDS = {
+    "data": Role.ADMIN,
     "training": Role.ADMIN,
     "settings": Role.ADMIN,
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from commands.terminal import Json, Opened, say
+from core.errors import InvalidInput
 
 
 def demo(
@@ -24,16 +25,31 @@ def demo(
 
 
 def import_ratings(
-    path: Annotated[Path, typer.Argument(help="A file in the arena schema: .parquet, .jsonl, .jsonl.gz or .json.")],
+    path: Annotated[Path, typer.Argument(help="The file; those it refers to lie beside it.")],
+    format: Annotated[str | None, typer.Option(help="Its format, where its columns do not tell.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=COLUMN: which column of the file stands for one of the format.")
+    ] = None,
+    valid_rows: Annotated[bool, typer.Option("--valid-rows", help="Import valid rows though others are bad.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; store nothing.")] = False,
+    rejects: Annotated[Path | None, typer.Option(help="Write the rejected rows to this CSV file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Import ratings from a file, all valid rows in one transaction. Importing the same file again adds nothing."""
+    """Import a file in one transaction: all of it, or with --valid-rows what is valid. A second time adds nothing."""
     from core.importers import read
+    from core.inspection import inspect
+    from db.imports import check_whole, rejects_csv
     from db.preferences import PreferenceStore
 
-    bundle = read(path)
+    pairs = [entry.partition("=") for entry in column or ()]
+    if any(not (name and there) for name, _, there in pairs):
+        raise InvalidInput("--column needs NAME=COLUMN; nothing was stored.")
+    bundle = read(path, format, {name: there for name, _, there in pairs})
+    if rejects:
+        rejects.write_bytes(rejects_csv(bundle.rejected))
     with Opened() as database:
+        if not dry_run:
+            check_whole(bundle, valid_rows)
         report = PreferenceStore(database).add_bundle(bundle, dry_run=dry_run)
     value = {**asdict(report), "rejected": [asdict(row) for row in bundle.rejected]}
     verb = "Would add" if dry_run else "Added"
@@ -41,7 +57,7 @@ def import_ratings(
     lines = [f"{verb} {report.added:,} ratings, {report.skipped:,} already here, {rejected:,} rejected."]
     lines += [f"  row {row.row}: {row.reason}" for row in bundle.rejected[:20]]
     lines += [f"  and {rejected - 20:,} more; --json lists them all"] * (rejected > 20)
-    lines += [f"Note: {warning}" for warning in bundle.warnings]
+    lines += [f"Note: {warning}" for warning in (*(f.sentence for f in inspect(bundle)), *bundle.warnings)]
     lines.append(
         f"Now here: {report.comparisons:,} ratings, {report.users:,} users, "
         f"{report.llms:,} LLMs, {report.queries:,} queries."

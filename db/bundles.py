@@ -1,6 +1,6 @@
 """Bundles: what a file brought goes in as one, and comes out as one where it is not people's work by now."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from core.domain import Bundle, Comparison, Response, content_hash
+from core.domain import Bundle, Comparison, LLMId, Response, content_hash
 from core.errors import InvalidInput
+from core.inspection import self_named
 from db.base import insert_all, parts
 from db.events import APP, in_force
 from db.models import ComparisonRow, EventKind, LLMRow, QueryRow, ResponseRow, Role, TaskRow, UserRow
@@ -31,6 +32,22 @@ class ImportReport:
     rejected: int
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an import would do: how many `kind` (ratings, or where there are none responses, queries or LLMs) are ready,
+    are here already, or were rejected; and what else would be new.
+    """
+
+    kind: str
+    ready: int
+    already: int
+    rejected: int
+    users: int
+    queries: int
+    responses: int
+    llms: tuple[LLMId, ...]
+
+
 class _Known(NamedTuple):
     """A response that is stored."""
 
@@ -49,14 +66,44 @@ class _Ids:
     responses: dict[str, _Known]
 
 
-def add(session: Session, bundle: Bundle, now: datetime) -> ImportReport:
-    """Store a bundle. What is there already stays as it is, but blank facts of an LLM or task are filled in."""
-    if not bundle.source.strip() or len(bundle.source) > _MAX_SOURCE or bundle.source == APP:
-        raise InvalidInput(f"The source of an import needs a name of its own, of at most {_MAX_SOURCE} characters.")
-    return keep(session, bundle, now)
+def preview(session: Session, bundle: Bundle) -> Preview:
+    """What `add` would do, by reading alone. Raises InvalidInput where it would."""
+    _check_source(bundle)
+    _check_users(session, bundle)
+    _check_queries(session, bundle)
+    new = {
+        "ratings": _missing(session, (c.key for c in bundle.comparisons), ComparisonRow.key),
+        "responses": _missing(session, (r.response_id for r in bundle.responses), ResponseRow.key),
+        "queries": _missing(session, (q.query_id for q in bundle.queries), QueryRow.key),
+        "LLMs": _missing(session, (llm.llm_id for llm in bundle.llms), LLMRow.key),
+    }
+    given = {
+        "ratings": len(bundle.comparisons), "responses": len(bundle.responses), "queries": len(bundle.queries),
+        "LLMs": len(bundle.llms),
+    }  # fmt: skip
+    kind = next((kind for kind, count in given.items() if count), "ratings")
+    users = _missing(session, (user.user_id for user in bundle.users), UserRow.name)
+    return Preview(
+        kind, len(new[kind]), given[kind] - len(new[kind]), len(bundle.rejected), len(users), len(new["queries"]),
+        len(new["responses"]), tuple(LLMId(key) for key in new["LLMs"]),
+    )  # fmt: skip
 
 
-def keep(session: Session, bundle: Bundle, now: datetime) -> ImportReport:
+def rows_of(bundle: Bundle) -> int:
+    """How many rows `add` tells of, at most."""
+    return len(bundle.users) + len(bundle.queries) + len(bundle.responses) + len(bundle.comparisons)
+
+
+def add(session: Session, bundle: Bundle, now: datetime, tell: Callable[[int], None] = lambda _: None) -> ImportReport:
+    """Store a bundle. What is there already stays as it is, but blank facts of an LLM or task are filled in.
+
+    `tell` hears of every batch how many rows it had; what it raises ends the import, and the caller's transaction.
+    """
+    _check_source(bundle)
+    return keep(session, bundle, now, tell)
+
+
+def keep(session: Session, bundle: Bundle, now: datetime, tell: Callable[[int], None] = lambda _: None) -> ImportReport:
     """`add` for what people said to this installation itself, whose source is APP."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -64,13 +111,27 @@ def keep(session: Session, bundle: Bundle, now: datetime) -> ImportReport:
     tasks = _add_tasks(session, bundle)
     llms = _add_llms(session, bundle, brought)
     users = _add_users(session, bundle, brought)
+    tell(len(bundle.users))
     queries = _add_queries(session, bundle, tasks, brought)
-    responses = _add_responses(session, bundle, queries, llms, brought)
+    tell(len(bundle.queries))
+    responses = _add_responses(session, bundle, queries, llms, brought, tell)
     ids = _Ids(users, llms, queries, responses)
-    added = _add_comparisons(session, bundle, ids, now)
+    added = _add_comparisons(session, bundle, ids, now, tell)
     return ImportReport(
         *_totals(session), added=added, skipped=len(bundle.comparisons) - added, rejected=len(bundle.rejected)
     )
+
+
+def _check_source(bundle: Bundle) -> None:
+    if not bundle.source.strip() or len(bundle.source) > _MAX_SOURCE or bundle.source == APP:
+        raise InvalidInput(f"The source of an import needs a name of its own, of at most {_MAX_SOURCE} characters.")
+
+
+def _missing(session: Session, keys: Iterable[str], key: InstrumentedAttribute[str]) -> list[str]:
+    """Of those keys, each once and in order: those that are not stored."""
+    wanted = list(dict.fromkeys(keys))
+    known = _stored(session, wanted, key)
+    return [name for name in wanted if name not in known]
 
 
 def _totals(session: Session) -> tuple[int, int, int, int]:
@@ -131,16 +192,21 @@ def _add_llms(session: Session, bundle: Bundle, brought: Mapping[str, Any]) -> d
 def _add_users(session: Session, bundle: Bundle, brought: Mapping[str, Any]) -> dict[str, int]:
     simulated = {user.user_id: user.simulated for user in bundle.users}
     names = [*simulated, *(c.user_id for c in bundle.comparisons)]
-    known = _stored(session, names, UserRow.name, UserRow.simulated)
+    _check_users(session, bundle)
+    rows = ({"name": name, "simulated": flag, "role": Role.RATER, **brought} for name, flag in simulated.items())
+    insert_all(session, UserRow, rows)
+    return _ids(session, names, UserRow.name, UserRow.id)
+
+
+def _check_users(session: Session, bundle: Bundle) -> None:
+    simulated = {user.user_id: user.simulated for user in bundle.users}
+    known = _stored(session, simulated, UserRow.name, UserRow.simulated)
     for name, as_simulated in simulated.items():
         if name in known and known[name][1] != as_simulated:
             here, there = ("simulated", "a person") if known[name][1] else ("a person", "simulated")
             raise InvalidInput(
                 f"User '{name}' is {here} here and {there} in the file, so nothing was stored. Rename one of them."
             )
-    rows = ({"name": name, "simulated": flag, "role": Role.RATER, **brought} for name, flag in simulated.items())
-    insert_all(session, UserRow, rows)
-    return _ids(session, names, UserRow.name, UserRow.id)
 
 
 def _add_queries(
@@ -148,30 +214,38 @@ def _add_queries(
 ) -> dict[str, int]:
     names = [*(q.query_id for q in bundle.queries), *(r.query_id for r in bundle.responses)]
     names += [c.query_id for c in bundle.comparisons]
-    known = _stored(session, names, QueryRow.key, QueryRow.turns)
-    new = {}
-    for query in bundle.queries:
-        if query.query_id not in known:
-            new[query.query_id] = {
-                "key": query.query_id, "task_id": tasks.get(query.task), "turns": list(query.turns), "rateable": False,
-                **brought,
-            }  # fmt: skip
-        elif tuple(known[query.query_id][1]) != query.turns:
-            raise InvalidInput(f"Query '{query.query_id}' has other words here than in the file; nothing was stored.")
+    known = _check_queries(session, bundle)
+    new = {
+        query.query_id: {
+            "key": query.query_id, "task_id": tasks.get(query.task), "turns": list(query.turns), "rateable": False,
+            **brought,
+        }
+        for query in bundle.queries
+        if query.query_id not in known
+    }  # fmt: skip
     insert_all(session, QueryRow, new.values())
     return _ids(session, names, QueryRow.key, QueryRow.id)
 
 
+def _check_queries(session: Session, bundle: Bundle) -> dict[str, Any]:
+    known = _stored(session, (query.query_id for query in bundle.queries), QueryRow.key, QueryRow.turns)
+    for query in bundle.queries:
+        if query.query_id in known and tuple(known[query.query_id][1]) != query.turns:
+            raise InvalidInput(f"Query '{query.query_id}' has other words here than in the file; nothing was stored.")
+    return known
+
+
 def _add_responses(
-    session: Session, bundle: Bundle, queries: Mapping[str, int], llms: Mapping[str, int], brought: Mapping[str, Any]
-) -> dict[str, _Known]:
+    session: Session, bundle: Bundle, queries: Mapping[str, int], llms: Mapping[str, int], brought: Mapping[str, Any],
+    tell: Callable[[int], None],
+) -> dict[str, _Known]:  # fmt: skip
     given = {response.response_id: response for response in bundle.responses}
     names = [*given, *(c.response_a for c in bundle.comparisons), *(c.response_b for c in bundle.comparisons)]
     columns = (ResponseRow.key, ResponseRow.id, ResponseRow.query_id, ResponseRow.llm_id)
     known = _stored(session, names, *columns)
     new = [response for key, response in given.items() if key not in known]
     rows = ({**_response(response, queries, llms), **brought} for response in new)
-    insert_all(session, ResponseRow, rows)
+    insert_all(session, ResponseRow, _told(rows, tell))
     mark_rateable(session, {queries[response.query_id] for response in new})
     known |= _stored(session, (response.response_id for response in new), *columns)
     return {key: _Known(*row[1:]) for key, row in known.items()}
@@ -184,7 +258,14 @@ def _response(response: Response, queries: Mapping[str, int], llms: Mapping[str,
         "llm_id": _named(llms, response.llm_id, "LLM"),
         "turns": list(response.turns),
         "text_hash": content_hash(response.text.strip()),
+        "self_named": self_named(response.text),
     }
+
+
+def _told(rows: Iterable[dict[str, Any]], tell: Callable[[int], None]) -> Iterator[dict[str, Any]]:
+    for part in parts(rows):
+        yield from part
+        tell(len(part))
 
 
 def _named(known: Mapping[str, Any], key: str, what: str) -> Any:
@@ -210,12 +291,15 @@ def mark_rateable(session: Session, queries: Iterable[int]) -> None:
         )
 
 
-def _add_comparisons(session: Session, bundle: Bundle, ids: _Ids, now: datetime) -> int:
+def _add_comparisons(
+    session: Session, bundle: Bundle, ids: _Ids, now: datetime, tell: Callable[[int], None]
+) -> int:  # fmt: skip
     known = _stored(session, (c.key for c in bundle.comparisons), ComparisonRow.key)
     new = {c.key: c for c in reversed(bundle.comparisons) if c.key not in known}  # of equal keys the first
     rows = [_comparison(c, ids, bundle.source, now) for c in reversed(new.values())]
     for part in parts(rows):
         session.execute(insert(ComparisonRow), list(part))
+        tell(len(part))
     return len(rows)
 
 

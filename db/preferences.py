@@ -18,7 +18,7 @@ from db import assignments, bundles, choices, drafts, events, flags, leases, rem
 from db.assignments import Assignment
 from db.audit import note
 from db.base import utc_now
-from db.bundles import ImportReport
+from db.bundles import ImportReport, Preview
 from db.campaigns import Campaign
 from db.engine import Database
 from db.models import (
@@ -324,19 +324,27 @@ class PreferenceStore:
         with self._database.read() as session:
             yield from values(session, user)
 
-    def add_bundle(self, bundle: Bundle, *, dry_run: bool = False) -> ImportReport:
+    def add_bundle(
+        self, bundle: Bundle, *, dry_run: bool = False, by: str = "import", tell: Callable[[int], None] = lambda _: None
+    ) -> ImportReport:
         """Store all of a bundle or nothing; a second time it changes nothing. A dry run reports and stores nothing.
 
-        Raises InvalidInput where it contradicts what is here or names what it does not bring.
+        `tell` hears of every batch how many rows it had, and may raise to end it with nothing stored. Raises
+        InvalidInput where the bundle contradicts what is here or names what it does not bring.
         """
         now = self._clock()
         with self._database.write() as session:
-            report = bundles.add(session, bundle, now)
+            report = bundles.add(session, bundle, now, tell)
             if dry_run:
                 session.rollback()
             else:
-                note(session, now, "import", "import", bundle.source, added=report.added, skipped=report.skipped)
+                note(session, now, by, "import", bundle.source, added=report.added, skipped=report.skipped)
             return report
+
+    def preview(self, bundle: Bundle) -> Preview:
+        """What `add_bundle` would do, without keeping anyone from writing. Raises InvalidInput where it would."""
+        with self._database.read() as session:
+            return bundles.preview(session, bundle)
 
     def pristine(self) -> bool:
         """Whether nothing was ever done here: no user, and not one event in the audit log."""
@@ -346,12 +354,12 @@ class PreferenceStore:
                 and session.scalar(select(AuditEventRow.id).limit(1)) is None
             )
 
-    def remove_source(self, source: str) -> Removed:
+    def remove_source(self, source: str, by: str = "import") -> Removed:
         """Delete what one source brought, but for what people's work rests on. Raises InvalidInput for "app"."""
         if source == events.APP:
             raise InvalidInput("What people rated here is not an import and cannot be removed as one.")
         now = self._clock()
         with self._database.write() as session:
             removed = removal.remove(session, source)
-            note(session, now, "import", "remove_source", source, comparisons=removed.comparisons)
+            note(session, now, by, "remove_source", source, comparisons=removed.comparisons)
             return removed

@@ -252,8 +252,12 @@ def test_bad_rows_are_named_and_good_ones_kept(url: str, tmp_path: Path) -> None
     bad = [{**good, "winner": "model_c"}, {**good, "conversation_b": turns[:1]}, {**good, "model_b": "x"}]
     path = tmp_path / "mixed.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in [good, *bad]))
-    report = answer(url, "import", str(path))
+    refused(cli(url, "import", str(path)), "3 rows were rejected", "row 2", "model_c")
+    assert events(url) == 0
+    rejects = tmp_path / "rejects.csv"
+    report = answer(url, "import", str(path), "--valid-rows", "--rejects", str(rejects))
     assert isinstance(report, dict) and report["added"] == 1
+    assert len(rejects.read_text().splitlines()) == 4
     assert [row["row"] for row in report["rejected"]] == [2, 3, 4]
     assert "model_c" in report["rejected"][0]["reason"]
 

@@ -1,276 +1,130 @@
-"""Files of other makers as a `Bundle`: the registry of formats, and the rows of a table file whatever its suffix.
+"""Files of other makers as a `Bundle`: the registry of formats, and which of them a file is.
 
 A new format is one module here that offers what `Importer` names, and one line in `IMPORTERS`.
 """
 
-import gzip
-import json
-import re
-import zlib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol, cast
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import NamedTuple, Protocol, cast
 
 from core.domain import Bundle
-from core.errors import InvalidInput, UnreadableFile
+from core.errors import InvalidInput
+from core.importers.tables import SUFFIXES, Table, file_columns, quoted, suffix_of, unreadable
 
 IMPORTERS: dict[str, str] = {  # name -> module, imported only when it is asked
     "arena": "core.importers.arena",
+    "tulu": "core.importers.tulu",
+    "ratings": "core.importers.ratings",
+    "dpo": "core.importers.dpo",
     "personaroute": "core.importers.personaroute",
+    "alpaca_eval": "core.importers.alpaca_eval",
+    "responses": "core.importers.responses",
+    "queries": "core.importers.queries",
+    "llms": "core.importers.llms",
+    "choices": "core.importers.choices",
+    "scores": "core.importers.scores",
+    "routellm": "core.importers.routellm",
 }
 
-SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".csv")
-MAX_LINE = 10_000_000  # bytes of one JSONL row
-MAX_TEXT_BYTES = 2 * 1024**3  # of a whole file, decompressed
-MAX_JSON_BYTES = 256 * 1024**2  # a .json list has to be in memory as text
-MAX_ROWS = 2_000_000
-BOMB_RATIO, BOMB_FLOOR = 200, 50_000_000
-_PEEK = 1_000
+ALIASES: dict[str, tuple[str, ...]] = {  # what others call a column: proposed as a mapping where a name is not there
+    "query": ("prompt", "instruction", "question", "query_text", "text", "input"),
+    "llm": ("model", "generator", "llm_id", "model_id", "model_name"),
+    "response": ("output", "answer", "completion", "reply", "text"),
+    "task": ("category", "dataset", "topic", "task_id"),
+    "user": ("judge", "user_id", "rater", "annotator"),
+    "llm_a": ("model_a",),
+    "llm_b": ("model_b",),
+    "response_a": ("answer_a", "output_a"),
+    "response_b": ("answer_b", "output_b"),
+    "outcome": ("winner", "preference", "label"),
+    "rated_at": ("tstamp", "timestamp", "created_at"),
+    "chosen_model": ("model_chosen", "chosen_llm"),
+    "rejected_model": ("model_rejected", "rejected_llm"),
+}
 
 
 class Importer(Protocol):
-    """A module that reads one format. `read` raises UnreadableFile for a file; refused rows go to `Bundle.rejected`."""
+    """A module that reads one format. `read` raises UnreadableFile for a file; refused rows go to `Bundle.rejected`.
 
+    `ABOUT` says in a few words what the format is, `TEMPLATE` is a small file of it, where a person might write one.
+    """
+
+    ABOUT: str
     SUFFIXES: tuple[str, ...]
     REQUIRED: frozenset[str]
+    OPTIONAL: frozenset[str]
+    TEMPLATE: tuple[str, str] | None
 
-    def read(self, path: Path) -> Bundle: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Stands where a row, or an object within one, could not be read."""
-
-    reason: str
+    def read(self, table: Table) -> Bundle: ...
 
 
-def read(path: Path, format: str | None = None) -> Bundle:
-    """Everything a file says. Without `format`, suffix and columns tell it; the most demanding format that fits wins.
+class Recognised(NamedTuple):
+    """A format, and which columns of the file stand for those of the format under another name."""
 
-    Raises UnreadableFile where the file as a whole cannot be read, InvalidInput where `format` names no importer.
-    """
-    if format is not None and format not in IMPORTERS:
+    format: str
+    mapping: Mapping[str, str]
+
+
+def importer(name: str) -> Importer:
+    """The module of a format. Raises InvalidInput where there is none."""
+    if name not in IMPORTERS:
         known = ", ".join(IMPORTERS)
-        raise InvalidInput(f"No importer is named '{format[:60]}', so nothing was stored: choose one of {known}.")
-    return _importer(format or _recognised(path)).read(path)
-
-
-def unreadable(what: str, remedy: str) -> UnreadableFile:
-    """The one shape of the message: what happened, that nothing was stored, what to do."""
-    return UnreadableFile(f"{what}, so nothing was stored: {remedy}.")
-
-
-def columns(path: Path) -> frozenset[str]:
-    """What the columns of a file are called; of JSON rows, those of the first 1,000 objects."""
-    if _suffix(path) == ".parquet":
-        with _parquet_file(path) as file:
-            names, empty = file.schema_arrow.names, not file.metadata.num_rows
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise unreadable(f"The file has more than one column {_quoted(twice)}", "keep one of them and try again")
-    else:
-        first = next(values := _values(path, ()), None)
-        objects = (value for _, value in chain([first] if first else [], values) if isinstance(value, dict))
-        names, empty = [name for value in islice(objects, _PEEK) for name in value], first is None
-    if empty:
-        raise unreadable("The file has no rows", "check that it was written completely")
-    return frozenset(names)
-
-
-def rows(path: Path, required: Collection[str], optional: Collection[str] = ()) -> Iterator[tuple[int, object]]:
-    """Each row as (number from 1, value): a dict with what it has of these columns, `Refused`, or another JSON value.
-
-    In JSONL the number is that of the line; blank lines are no rows. At most one batch or line is held at a time
-    (of a .json list its text). Raises UnreadableFile, also midway: use nothing of what came before.
-    """
-    if lacking := set(required) - columns(path):
-        raise unreadable(f"The file lacks the column {_quoted(lacking)}", "add it, or choose another format")
-    for count, numbered in enumerate(_values(path, {*required, *optional}), 1):
-        if count > MAX_ROWS:
-            raise unreadable(f"The file has more than {MAX_ROWS:,} rows", "split it and import the parts")
-        yield numbered
-
-
-def _importer(name: str) -> Importer:
+        raise InvalidInput(f"No importer is named '{name[:60]}', so nothing was stored: choose one of {known}.")
     return cast(Importer, import_module(IMPORTERS[name]))
 
 
-def _recognised(path: Path) -> str:
-    suffix, present = _suffix(path), columns(path)
-    fitting = {name: module for name in IMPORTERS if suffix in (module := _importer(name)).SUFFIXES}
+def read(
+    path: Path,
+    format: str | None = None,
+    mapping: Mapping[str, str] | None = None,
+    on_rows: Callable[[int], None] | None = None,
+) -> Bundle:
+    """Everything a file says. Without `format`, suffix and columns tell it; the most demanding format that fits wins.
+
+    `mapping` says which column of the file stands for a column of the format. Raises UnreadableFile where the file as
+    a whole cannot be read, InvalidInput where `format` names no importer or `mapping` no column of it.
+    """
+    name = format
+    if name is None:
+        name, found = recognised(path)
+        mapping = {**found, **(mapping or {})}
+    module = importer(name)
+    if unknown := sorted((mapping or {}).keys() - module.REQUIRED - module.OPTIONAL):
+        known = quoted(module.REQUIRED | module.OPTIONAL)
+        raise InvalidInput(f"'{unknown[0][:60]}' is no column of the format '{name}'; it has {known}.")
+    return module.read(Table(path, dict(mapping or {}), on_rows))
+
+
+def recognised(path: Path) -> Recognised:
+    """The format of a file by its suffix and columns. Raises UnreadableFile where it is none that is known."""
+    suffix, present = suffix_of(path), file_columns(path)
+    fitting = {name: module for name in IMPORTERS if suffix in (module := importer(name)).SUFFIXES}
     lacking = {name: module.REQUIRED - present for name, module in fitting.items()}
     wanted = {name: len(module.REQUIRED) for name, module in fitting.items()}
-    nearest = min(fitting, key=lambda name: (len(lacking[name]) / wanted[name], -wanted[name]), default=None)
-    if nearest is None or lacking[nearest]:
-        near = f" (nearest is '{nearest}', without {_quoted(lacking[nearest])})" if nearest else ""
-        raise unreadable(f"The columns are those of no known format{near}", "rename or add columns, or name the format")
-    return nearest
+    missing = {name: len(lacking[name]) / wanted[name] for name in fitting}
+    nearest = min(fitting, key=lambda name: (missing[name], 0 if missing[name] else -wanted[name]), default=None)
+    if nearest and not lacking[nearest]:
+        return Recognised(nearest, proposed(nearest, present))
+    mapped = {name: proposed(name, present) for name in fitting}
+    complete = [name for name in fitting if lacking[name] <= mapped[name].keys()]
+    if complete:
+        best = max(complete, key=lambda name: (wanted[name], -len(mapped[name])))
+        return Recognised(best, mapped[best])
+    near = f" (nearest is '{nearest}', without {quoted(lacking[nearest])})" if nearest else ""
+    raise unreadable(f"The columns are those of no known format{near}", "rename or add columns, or name the format")
 
 
-def _quoted(names: Collection[str]) -> str:
-    return ", ".join(repr(name[:60]) for name in sorted(names))
+def proposed(format: str, present: frozenset[str]) -> dict[str, str]:
+    """For the columns of a format that a file does not have: those of the file that may stand for them."""
+    module, taken, found = importer(format), set[str](), {}
+    for name in sorted(module.REQUIRED - present) + sorted(module.OPTIONAL - present):
+        known = module.REQUIRED | module.OPTIONAL | taken
+        alias = next((other for other in ALIASES.get(name, ()) if other in present and other not in known), None)
+        if alias:
+            found[name] = alias
+            taken.add(alias)
+    return found
 
 
-def _suffix(path: Path) -> str:
-    """The suffix of a file that can be opened. Raises UnreadableFile for anything else."""
-    suffix = next((known for known in SUFFIXES if path.name.lower().endswith(known)), None)
-    try:
-        if not path.exists():
-            raise unreadable("The file does not exist", "check its name")
-        if not path.is_file():
-            raise unreadable("This is a folder or a device and not a file", "choose a file in it")
-        if suffix is None:
-            raise unreadable("The file's name ends in no known suffix", f"use one of {', '.join(SUFFIXES)}")
-        if not path.stat().st_size:
-            raise unreadable("The file is empty", "check that it was written completely")
-        path.open("rb").close()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise unreadable("The file cannot be opened", "check its name and who may read it") from error
-    return suffix
-
-
-def _values(path: Path, wanted: Collection[str]) -> Iterator[tuple[int, object]]:
-    match _suffix(path):
-        case ".parquet":
-            return enumerate(_parquet(path, wanted), 1)
-        case ".json":
-            return enumerate(_json_list(path), 1)
-        case ".csv":
-            from core.importers import csv_rows
-
-            return csv_rows.values(path, wanted)
-        case _:
-            return _json_lines(path)
-
-
-@contextmanager
-def _parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
-    try:
-        with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
-            yield file
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise unreadable("The file is not parquet, or is truncated or damaged", "fetch or write it again") from error
-
-
-def _parquet(path: Path, wanted: Collection[str]) -> Iterator[object]:
-    size = 0
-    with _parquet_file(path) as file:
-        names = [name for name in file.schema_arrow.names if name in wanted]
-        for batch in file.iter_batches(_batch_rows(file.metadata), columns=names, use_threads=False):
-            size += batch.nbytes
-            _refuse_bomb(size)
-            yield from _batch(batch)
-
-
-def _batch_rows(metadata: Any) -> int:
-    # Dictionary pages let a few kilobytes put one huge text into every row: a batch may need rows x group bytes.
-    # Ask the metadata for nothing about columns: pyarrow 26 ends the whole process there when the footer is damaged.
-    group = max((metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)), default=0)
-    _refuse_bomb(group)
-    return max(1, min(64, 128 * 1024**2 // max(group, 1)))
-
-
-def _batch(batch: pa.RecordBatch) -> list[object]:
-    try:
-        return list(batch.to_pylist())
-    except (ValueError, OverflowError) as error:  # text that is not UTF-8, a time out of range: find the row it is in
-        if batch.num_rows == 1:
-            return [Refused(f"The row holds a value that cannot be read ({type(error).__name__}).")]
-        return [value for i in range(batch.num_rows) for value in _batch(batch.slice(i, 1))]
-
-
-def _refuse_bomb(size: int, packed: int | None = None) -> None:
-    if size > MAX_TEXT_BYTES:
-        raise unreadable("The file holds more than 2 GiB of text", "split it and import the parts")
-    if packed is not None and size > max(BOMB_FLOOR, packed * BOMB_RATIO):
-        raise unreadable(f"The file unpacks to over {BOMB_RATIO} times its size", "unpack it first if you trust it")
-
-
-def _json_list(path: Path) -> Iterator[object]:
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise unreadable("The .json file is larger than 256 MiB", "write it as .jsonl, one row a line")
-    text = _utf8(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), "The file")
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
-    between, opening = re.compile(r"\s*(,\s*|(?=\]))"), re.match(r"\s*\[\s*", text)
-    if not opening:
-        raise unreadable("The .json file does not hold a list of rows", "write the rows as one JSON list, or as .jsonl")
-    position, count = opening.end(), 0
-    try:
-        while not text.startswith("]", position):
-            value, position = decoder.raw_decode(text, position)
-            count += 1
-            yield value
-            if not (gap := between.match(text, position)):
-                raise ValueError("no comma")
-            position = gap.end()
-        if text[position + 1 :].strip():
-            raise ValueError("text after the list")
-    except (ValueError, RecursionError) as error:
-        raise unreadable(f"The list is truncated or invalid after row {count}", "fetch or write it again") from error
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, object]]:
-    readable, first = False, ""
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        value = _parsed(line, number)
-        if isinstance(value, Refused):
-            first = first or f" ({value.reason.rstrip('.')})"
-        else:
-            readable = True
-        yield number, value
-    if not readable:
-        raise unreadable(f"No line of the file is a JSON row{first}", "write one JSON object a line")
-
-
-def _parsed(line: bytes, number: int) -> object:
-    if len(line) > MAX_LINE and not line.endswith(b"\n"):
-        return Refused(f"Line {number} is longer than {MAX_LINE // 1_000_000} MB.")
-    try:
-        return json.loads(_utf8(line.rstrip(), f"Line {number}"), object_pairs_hook=_object)
-    except RecursionError:
-        return Refused(f"Line {number} is nested too deeply.")
-    except json.JSONDecodeError as error:
-        why = f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
-        return Refused(f"Line {number} is not valid JSON: {why}.")
-    except ValueError:
-        return Refused(f"Line {number} holds a number that is too long.")
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object] | Refused:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        return Refused(f"An object names {_quoted({name for name in names if names.count(name) > 1})} more than once.")
-    return value
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Each line with its number. One over MAX_LINE comes cut, without its end; the rest of it is passed over."""
-    zipped = path.name.lower().endswith(".gz")
-    packed, size, number, inside = path.stat().st_size, 0, 0, False
-    try:
-        with gzip.open(path) if zipped else path.open("rb") as stream:
-            while piece := stream.readline(MAX_LINE + 1):
-                size += len(piece)
-                _refuse_bomb(size, packed if zipped else None)
-                if not inside:
-                    number += 1
-                    yield number, piece.removeprefix(b"\xef\xbb\xbf") if number == 1 else piece
-                inside = not piece.endswith(b"\n")
-    except (EOFError, OSError, zlib.error) as error:
-        raise unreadable("The file is truncated, damaged or not gzip", "fetch or write it again") from error
-
-
-def _utf8(data: bytes, what: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise unreadable(f"{what} is not UTF-8 text", "save the file in the encoding UTF-8") from error
+__all__ = ["IMPORTERS", "SUFFIXES", "Importer", "Recognised", "importer", "proposed", "read", "recognised"]

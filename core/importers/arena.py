@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from reprlib import Repr
 
 from core.domain import (
@@ -33,8 +32,10 @@ from core.domain import (
     content_hash,
 )
 from core.errors import InvalidInput
-from core.importers import Refused, rows
+from core.importers.tables import Refused, Table
 
+ABOUT = "side-by-side votes as in Chatbot Arena and MT-Bench, and our own export"
+TEMPLATE = None
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json")
 REQUIRED = frozenset({"model_a", "model_b", "winner", "conversation_a", "conversation_b"})
 OPTIONAL = frozenset({"question_id", "judge", "turn", "category", "tstamp", "comparison_key", "simulated"})
@@ -49,23 +50,23 @@ _brief = Repr()
 _brief.maxstring = _brief.maxother = _brief.maxlong = _SHOWN
 
 
-def read(path: Path) -> Bundle:
+def read(table: Table) -> Bundle:
     """Every row of the file is one comparison or one `Rejected`, whose reason names the column and the value.
 
     A comparison without `comparison_key` is keyed by its content and by how often the file had that content before, so
     the same rows give the same keys again in any order. Raises UnreadableFile where the file as a whole cannot be read.
     """
-    reading = _Reading()
-    for number, record in rows(path, REQUIRED, OPTIONAL):
+    reading = Reading()
+    for number, record in table.rows(REQUIRED, OPTIONAL):
         try:
-            reading.add(number, _given(record))
+            reading.add(number, cells(record))
         except InvalidInput as error:
             reading.rejected.append(Rejected(number, str(error)))
-    return reading.bundle(path.name)
+    return reading.bundle(table.name)
 
 
 @dataclass
-class _Reading:
+class Reading:
     """What was read so far, each value once. A refused row leaves nothing behind."""
 
     users: dict[UserId, User] = field(default_factory=dict)
@@ -160,7 +161,8 @@ def _blaming(column: str, value: object) -> Iterator[None]:
         raise _refusal(column, "contains a broken Unicode character", value) from None
 
 
-def _given(record: object) -> Given:
+def cells(record: object) -> Given:
+    """The cells of a row that hold something. Raises InvalidInput where it is no row."""
     if isinstance(record, Refused):
         raise InvalidInput(record.reason)
     if not isinstance(record, dict):

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from core.importers import MAX_LINE, MAX_TEXT_BYTES, Refused, unreadable
+from core.importers.tables import MAX_LINE, MAX_TEXT_BYTES, Refused, unreadable
 
 
 def values(path: Path, wanted: Collection[str]) -> Iterator[tuple[int, object]]:

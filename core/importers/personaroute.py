@@ -12,7 +12,6 @@ know it.
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from core.domain import (
     LLM,
@@ -31,8 +30,10 @@ from core.domain import (
     content_hash,
 )
 from core.errors import InvalidInput
-from core.importers import Refused, columns, rows, unreadable
+from core.importers.tables import Refused, Table, unreadable
 
+ABOUT = "PersonaRoute-Bench: simulated users who chose the best of N"
+TEMPLATE = None
 SUFFIXES = (".csv", ".parquet", ".jsonl", ".jsonl.gz", ".json")
 REQUIRED = frozenset({"user_id", "query", "llm", "response"})
 OPTIONAL = frozenset({"task_id", "best_llm", "best_answer"})
@@ -41,7 +42,7 @@ YES, NO = frozenset({"1", "true"}), frozenset({"0", "false", ""})
 Given = dict[str, str]
 
 
-def read(path: Path) -> Bundle:
+def read(table: Table) -> Bundle:
     """Every row is part of a best-of-N or a `Rejected`.
 
     Raises UnreadableFile where the file as a whole cannot be read.
@@ -49,16 +50,16 @@ def read(path: Path) -> Bundle:
     Texts are kept once, however many users they are repeated for. Users are marked simulated and named by their form
     and number, since user 1 of the first form is nobody of the second.
     """
-    present = columns(path)
+    present = table.columns()
     if not present & {"best_llm", "best_answer"}:
         raise unreadable("The file lacks the column 'best_llm' or 'best_answer'", "add it, or choose another format")
     reading = _Reading("cost" if "best_llm" in present else "judge")
-    for number, record in rows(path, REQUIRED, OPTIONAL):
+    for number, record in table.rows(REQUIRED, OPTIONAL):
         try:
             reading.add(number, _given(record))
         except InvalidInput as error:
             reading.rejected.append(_refused(number, error))
-    return reading.bundle(path.name)
+    return reading.bundle(table.name)
 
 
 @dataclass

@@ -55,7 +55,10 @@ class QueryRow(Base):
 
 
 class ResponseRow(Base):
-    """One LLM's reply. `text_hash` is of the judged reply without outer white space: equal hash, nothing to choose."""
+    """One LLM's reply. `text_hash` is of the judged reply without outer white space: equal hash, nothing to choose.
+
+    `self_named` holds the words in which it says which LLM wrote it, and is empty where it does not.
+    """
 
     __tablename__ = "responses"
     __table_args__ = (Index(None, "query_id", "llm_id"), NEVER_REUSED)
@@ -66,6 +69,7 @@ class ResponseRow(Base):
     llm_id: Mapped[int] = mapped_column(ForeignKey("llms.id"), index=True)
     turns: Mapped[list[str]]
     text_hash: Mapped[Digest]
+    self_named: Mapped[Name] = mapped_column(default="", server_default="")
     source: Mapped[Source] = mapped_column(index=True)
     created_at: Mapped[datetime]
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from core import importers
 from core.domain import Bundle, Outcome, Query
 from core.errors import InvalidInput, UnreadableFile
+from core.importers import tables
 
 FOLDER = Path(__file__).parent / "golden" / "arena"
 GOLDEN = sorted([*FOLDER.glob("*.jsonl"), *FOLDER.glob("*.parquet")])
@@ -150,7 +151,7 @@ def test_good_rows_after_many_broken_lines_are_still_found(tmp_path: Path) -> No
 
 
 def test_a_line_over_ten_megabytes_is_refused_without_being_parsed(tmp_path: Path) -> None:
-    huge = a_row(extra="x" * importers.MAX_LINE)
+    huge = a_row(extra="x" * tables.MAX_LINE)
     (tmp_path / "x.jsonl").write_bytes(lines(a_row(), huge, a_row(judge="bob"), huge)[:-1])
     bundle = importers.read(tmp_path / "x.jsonl")
     assert [c.user_id for c in bundle.comparisons] == ["ann", "bob"]
@@ -247,7 +248,7 @@ def test_more_text_or_rows_than_allowed_are_refused(tmp_path: Path, monkeypatch:
     pq.write_table(pa.Table.from_pylist([a_row()] * 20), tmp_path / "x.parquet")
     for limit, words in (("MAX_TEXT_BYTES", "2 GiB"), ("MAX_ROWS", "more than 10 rows")):
         with monkeypatch.context() as patched:
-            patched.setattr(importers, limit, 10)
+            patched.setattr(tables, limit, 10)
             for name in ("x.jsonl", "x.parquet"):
                 with pytest.raises(UnreadableFile, match=words):
                     importers.read(tmp_path / name)

@@ -1,0 +1,20 @@
+"""Responses that say which LLM wrote them are tagged with their words.
+
+Responses that are here already stay untagged: a migration does not read people's texts.
+"""
+
+from typing import Literal
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """One column."""
+    # A rebuilt table of SQLite lacks what it does not tell of itself; PostgreSQL needs no new table for a column.
+    recreate: Literal["always", "never"] = "always" if op.get_bind().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table("responses", recreate=recreate, table_kwargs={"sqlite_autoincrement": True}) as batch:
+        batch.add_column(sa.Column("self_named", sa.String(length=120), nullable=False, server_default=""))
