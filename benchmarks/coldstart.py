@@ -5,7 +5,6 @@ comparisons.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +13,16 @@ from benchmarks.measurement import ask, column_order, predicted
 from benchmarks.report import interval, progress, show_table, write_json
 from benchmarks.world import Truth, World, load_truth, load_world
 from core.dataset import PreferenceDataset
-from core.domain import LLM, LLMId
+from core.domain import LLMId
 from core.errors import InvalidInput
 from core.evaluation import BOOTSTRAPS, Estimate, over_users, top_one_credit
 from core.routers import router_class
-from core.routers.base import Router
+from core.routers.base import Onboards, Router
 
 FIRST_RATINGS = (0, 5, 10, 20, 50)
 FIRST_COMPARISONS = (0, 20, 100, 500)
 Floats = NDArray[np.float64]
 Row = dict[str, str | int | float | None]
-
-
-@runtime_checkable
-class Onboards(Protocol):
-    """What a router offers that can take in an LLM it was not trained on, without a gradient step."""
-
-    def with_llm(self, llm: LLM, comparisons: PreferenceDataset) -> Router:
-        """The same router with a column for `llm`, from its description and what was said about it so far."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -165,9 +155,8 @@ class _Newcomer:
         train = self.world.train
         involved = (train.llm_a == self.column) | (train.llm_b == self.column)
         drawn = np.random.default_rng(seed).permutation(np.flatnonzero(involved))[:shown]
-        told = train.where(np.sort(drawn))
         history = train.where(np.sort(np.concatenate([np.flatnonzero(~involved), drawn])))
-        onboarded = router.with_llm(train.llms[self.column], told)
+        onboarded = router.with_llm(train.llms[self.column], history)
         return ask(onboarded, self.world, [history.of_user(user) for user in train.users])
 
     def row(self, probability: Floats, how: str, shown: int) -> Row:

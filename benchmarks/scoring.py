@@ -30,7 +30,8 @@ class Score:
     the ECE.
 
     **log_loss and ece** are those of P(A over B) = p_a / (p_a + p_b) over all pairs of LLMs on test queries, at a
-    temperature fitted on the validation ratings (the same courtesy for every router), against the *known* probability
+    temperature fitted on the validation ratings (a courtesy to every router but those that fit their own scale on
+    held-out queries), against the *known* probability
     that this user prefers A there: sigma((u_a - u_b) / scale), because what is felt is utility plus Gumbel noise of
     that scale. So both are expectations over fresh ratings without their sampling noise. The other candidates were
     worse: -log p(label) asks pairwise routers to be calibrated as classifiers over N LLMs, which nobody rates;
@@ -48,7 +49,8 @@ class Score:
 
 def score(measured: Measured, truth: Truth) -> Score:
     """Score what a router said."""
-    return _score(measured.probability, inverse_temperature(measured.validation), truth)
+    inverse = 1.0 if measured.validation is None else inverse_temperature(measured.validation)
+    return _score(measured.probability, inverse, truth)
 
 
 def oracle(truth: Truth) -> Score:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,6 +137,32 @@ class PreferenceDataset:
     def of_user(self, user: UserId) -> Self:
         """What one user said; empty for a stranger."""
         return self.where(self.user == self.user_row.get(user, -1))
+
+    def joined(self, other: Self) -> Self:
+        """These comparisons followed by others over the same users, queries and LLMs, else InvalidInput."""
+        if (self.users, self.queries, self.llms) != (other.users, other.queries, other.llms):
+            raise InvalidInput("Only comparisons over the same users, queries and LLMs can be joined.")
+        names = ("user", "query", "llm_a", "llm_b", "outcome", "time", "ids")
+        columns: dict[str, Any] = {n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in names}
+        if self.traits is other.traits or not other.traits.size:
+            table, moved = self.traits, 0
+        elif not self.traits.size:
+            table, moved = other.traits, 0
+        else:
+            table, moved = np.concatenate([self.traits, other.traits]), len(self.traits)
+        for name in ("response_a", "response_b"):
+            theirs = getattr(other, name)
+            columns[name] = np.concatenate([getattr(self, name), np.where(theirs >= 0, theirs + moved, -1)])
+            columns[name] = columns[name].astype(np.int32)
+        return replace(self, **columns, traits=table)
+
+    def among(self, llms: Sequence[LLM]) -> Self:
+        """The comparisons between these LLMs, over these LLMs in this order."""
+        column = {m.llm_id: i for i, m in enumerate(llms)}
+        to_column = np.array([column.get(m.llm_id, -1) for m in self.llms], np.int32)
+        a, b = to_column[self.llm_a], to_column[self.llm_b]
+        kept = (a >= 0) & (b >= 0)
+        return replace(self.where(kept), llms=tuple(llms), llm_a=a[kept], llm_b=b[kept])
 
     def upto(self, moment: datetime) -> Self:
         """What was known at a moment: ratings given before it (those of unknown time count as earliest)."""

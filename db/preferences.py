@@ -1,6 +1,6 @@
 """PreferenceStore: who was asked what, what they said, and all of it as a snapshot. Every method is one transaction."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from core.answers import Detail
 from core.campaigns import Kind
 from core.dataset import PreferenceDataset
-from core.domain import LLM, Bundle, Comparison, Outcome, Query, Response, User, UserId
+from core.domain import LLM, Bundle, Comparison, LLMId, Outcome, Query, Response, User, UserId
 from core.errors import InvalidInput, NotAllowed
 from db import assignments, bundles, choices, drafts, events, flags, leases, removal, snapshots
 from db.assignments import Assignment
@@ -303,6 +303,13 @@ class PreferenceStore:
         """Every LLM there is, in the order of `snapshot().llms`."""
         with self._database.read() as session:
             return snapshots.llms(session)
+
+    def met(self, llms: Sequence[LLMId]) -> int:
+        """How many ratings in force show one of these LLMs or two."""
+        ids = select(LLMRow.id).where(LLMRow.key.in_(llms))
+        shown = ComparisonRow.llm_a_id.in_(ids) | ComparisonRow.llm_b_id.in_(ids)
+        with self._database.read() as session:
+            return session.scalar(select(func.count(ComparisonRow.id)).where(shown, events.in_force())) or 0
 
     def comparisons(self, user: UserId | None = None) -> Iterator[Comparison]:
         """Ratings in force, of everyone or of one user, streamed."""

@@ -15,7 +15,7 @@ from core.encoders import TextEncoder
 from core.errors import NotFound
 from core.explain import Reason, explain
 from core.routers import load_router
-from core.routers.base import Personal, Pooled, Probabilities, Router
+from core.routers.base import Onboards, Personal, Pooled, Probabilities, Router
 from core.routers.bradley_terry import BradleyTerryRouter
 from db.engine import Database
 from db.known import Histories
@@ -84,9 +84,18 @@ class Decision:
     rungs: tuple[tuple[str, float], ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Onboarded:
+    """A service with a column for each LLM that joined after training, and how much had been said of them by then."""
+
+    newcomers: tuple[LLM, ...]
+    met: int
+    service: Service
+
+
 class Serving:
-    """Keeps the active router in memory and turns over by fact: when another version is activated, or ratings change
-    the fallback.
+    """Keeps the active router in memory and turns over by fact: when another version is activated, when ratings change
+    the fallback, or when an LLM joins that the router was not trained on.
     """
 
     def __init__(self, database: Database, encoder: TextEncoder) -> None:
@@ -95,11 +104,13 @@ class Serving:
         self._loaded: tuple[object, Service] | None = None
         self._others: OrderedDict[int, Service] = OrderedDict()
         self._histories = Histories(database)
+        self._onboarded: _Onboarded | None = None
 
     def service(self) -> Service:
         """The router in service now. Raises CorruptArtifact when its bytes are damaged."""
         active = self._registry.active()
         fact = active.id if active else self._store.revision()
+        llms = self._store.llms() if active else ()
         with self._lock:
             if self._loaded is None or self._loaded[0] != fact:
                 router = (
@@ -108,7 +119,26 @@ class Serving:
                     else self._population()
                 )
                 self._loaded = fact, Service(router, active.id if active else None)
-            return self._loaded[1]
+                self._onboarded = None
+            return self._with_newcomers(self._loaded[1], llms)
+
+    def _with_newcomers(self, trained: Service, llms: Sequence[LLM]) -> Service:
+        """The service with every LLM there is, where its router can take in those it was not trained on.
+
+        They find their place anew when a tenth more (or less) has been said of them: often at first, then rarely, since
+        it reads all ratings.
+        """
+        router = trained.router
+        newcomers = tuple(llm for llm in llms if llm.llm_id not in router.llms)
+        if not newcomers or not isinstance(router, Onboards):
+            return trained
+        met, last = self._store.met(tuple(llm.llm_id for llm in newcomers)), self._onboarded
+        if last is None or last.newcomers != newcomers or abs(met - last.met) > 0.1 * last.met:
+            snapshot = self._store.snapshot()
+            for llm in newcomers:
+                router = router.with_llm(llm, snapshot) if isinstance(router, Onboards) else router
+            last = self._onboarded = _Onboarded(newcomers, met, Service(router, trained.version))
+        return last.service
 
     def version(self, number: int) -> Service:
         """A published router, in service or not. Raises NotFound and CorruptArtifact."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.dataset import PreferenceDataset
-from core.domain import LLMId, Query, UserId
+from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import TextEncoder
 
 Probabilities = NDArray[np.float64]
@@ -87,6 +87,18 @@ class Pooled(Router, Protocol):
 
     def rungs(self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None) -> Probabilities:
         """[Q, K]: the share of each of `names` in the choice for each query; rows sum to 1."""
+        ...
+
+
+@runtime_checkable
+class Onboards(Router, Protocol):
+    """A router that can take in an LLM it was not trained on."""
+
+    def with_llm(self, llm: LLM, history: PreferenceDataset) -> Router:
+        """The same router with a further column, the last, for `llm`: from its description and from what people said
+        of it so far. `history` is all that everyone said, of it and of the others. No gradient step. Raises
+        InvalidInput for an LLM that the router knows.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 parameter.
 """
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +21,7 @@ from core.encoders import TextEncoder
 from core.errors import CorruptArtifact, InvalidInput
 from core.graph import build_graph
 from core.network import NetworkShape, Nodes, Posterior, PosteriorGAT, ratings_of
+from core.newcomers import welcomed
 from core.optimisation import Epoch, FitReport, TrainConfig, fit_network
 from core.routers.base import Probabilities, softmax
 
@@ -141,6 +143,14 @@ class GatRouter:
             query.astype(np.int32), to_column[own.llm_a], to_column[own.llm_b], own.outcome, own.time, own.ids,
             own.traits, own.response_a, own.response_b,
         )  # fmt: skip
+
+    def with_llm(self, llm: LLM, history: PreferenceDataset) -> Self:
+        """See `Onboards`: the newcomer's place is solved for in the learned space (`core.newcomers`)."""
+        if llm.llm_id in self.llms:
+            raise InvalidInput(f"This router knows the LLM '{llm.llm_id}' already.")
+        every = (*self.known_llms, llm)
+        network = welcomed(copy.deepcopy(self.network).cpu(), self.tasks, llm, history.among(every), self.encoder)
+        return replace(self, network=network.to(self.network.mu.device), known_llms=every)
 
     def to_bytes(self) -> bytes:
         """Weights as safetensors, with LLMs, tasks, shape and encoder id in its header."""

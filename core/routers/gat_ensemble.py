@@ -1,4 +1,6 @@
-"""A few GATs that differ by their seed, as one rung: the mean of their log-probabilities."""
+"""A few GATs that differ by their seed and by the queries they never saw, as one rung: the mean of their
+log-probabilities.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,11 +9,12 @@ from typing import ClassVar, Self
 import numpy as np
 
 from core.dataset import PreferenceDataset
-from core.domain import LLMId, Query, UserId
+from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import TextEncoder
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
 from core.routers.base import Probabilities, softmax
+from core.routers.folds import folds_of
 from core.routers.gat import GatRouter
 from core.routers.win_rates import Floats
 
@@ -38,13 +41,15 @@ class GatEnsemble:
         cls, train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder,
         config: TrainConfig, on_epoch: Callable[[Epoch], None] | None = None,
     ) -> tuple[Self, FitReport]:  # fmt: skip
-        """Fit the networks one after the other. Epochs are numbered through; `best_epoch` is that of the best."""
+        """Fit the networks one after the other, each on its own fold of `folds_of`. Epochs are numbered through;
+        `best_epoch` is that of the best.
+        """
         members: list[GatRouter] = []
         curve: list[Epoch] = []
         seconds = 0.0
         networks = networks_for(len(train_part))
         device = ""
-        for i in range(networks):
+        for i, fold in enumerate(folds_of(train_part, validation, networks, config.seed)):
             before = len(curve)
 
             def heard(epoch: Epoch, before: int = before) -> None:
@@ -54,7 +59,7 @@ class GatEnsemble:
 
             seed = config.seed + SEED_STEP * i
             member, report = GatRouter.fit_with_report(
-                train_part, validation, encoder, replace(config, seed=seed), heard
+                fold.train, fold.held_out, encoder, replace(config, seed=seed), heard
             )
             members.append(member)
             seconds, device = seconds + report.cpu_seconds, report.device
@@ -98,6 +103,10 @@ class GatEnsemble:
     def leave_one_out(self, user: UserId, query: Query, history: PreferenceDataset) -> Probabilities:
         """See `Personal`."""
         return _pooled([member.leave_one_out(user, query, history) for member in self.members])
+
+    def with_llm(self, llm: LLM, history: PreferenceDataset) -> Self:
+        """See `Onboards`: every network finds the newcomer's place for itself."""
+        return replace(self, members=tuple(member.with_llm(llm, history) for member in self.members))
 
     def to_bytes(self) -> bytes:
         """An npz of the networks' own bytes."""

@@ -1,9 +1,10 @@
 """The shipped router: a ladder of routers, from the population to the GAT, pooled as validation says.
 
 Rungs answer side by side, and their log-probabilities are added with weights >= 0 that depend on how many ratings the
-person has given: s = sum_k w_k(n) log p_k. The weights are fitted by Bradley-Terry log-loss on validation, at several
-n with everyone's history cut to its first n ratings, and interpolated between. So no rung is believed before
-validation has seen it be right, and `rungs` tells which of them made a choice.
+person has given: s = sum_k w_k(n) log p_k. The weights are fitted by Bradley-Terry log-loss on held-out queries, at
+several n with everyone's history cut to its first n ratings, and interpolated between. So no rung is believed before
+held-out queries have seen it be right, and `rungs` tells which of them made a choice. Where it stays in doubt that
+persons differ at all, the pool is drawn to the rungs that tell everyone the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.dataset import PreferenceDataset
-from core.domain import LLMId, Query, UserId
+from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import TextEncoder
 from core.errors import CorruptArtifact, NotEnoughData
-from core.evaluation import predict_pairs
+from core.evaluation import Predictions, predict_pairs
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
 from core.routers.base import Probabilities, softmax
+from core.routers.bradley_terry import BradleyTerryRouter
+from core.routers.folds import Fold, folds_of
 from core.routers.gat_ensemble import GatEnsemble
 from core.routers.logistic_per_user import LogisticPerUserRouter
 from core.routers.matrix_factorization import MatrixFactorizationRouter
 from core.routers.own_ratings import own_ratings
-from core.routers.pooling import Pool, fit_pool
+from core.routers.pooling import Pool, fit_trusted_pool
 from core.routers.task_bradley_terry import TaskBradleyTerryRouter
 from core.routers.user_task_best import UserTaskBestRouter
 from core.routers.vectors import EncodedOnce
@@ -33,11 +36,15 @@ from core.routers.win_rates import Floats
 
 # From the rung that needs least to the one that needs most; the GAT stands above them.
 LOWER: tuple[Any, ...] = (
-    TaskBradleyTerryRouter, UserTaskBestRouter, MatrixFactorizationRouter, LogisticPerUserRouter,
+    BradleyTerryRouter, TaskBradleyTerryRouter, UserTaskBestRouter, MatrixFactorizationRouter, LogisticPerUserRouter,
 )  # fmt: skip
+POPULATION = np.array([0, 1])  # the rungs that tell everyone the same
 NAMES = (*(rung.kind for rung in LOWER), GatEnsemble.kind)
 KNOTS = (0, 3, 10, 30)  # numbers of ratings at which weights are fitted, and at everyone's own
 PEOPLE = 400  # to fit the weights with, half as many at histories cut short: more only cost time
+# Up to so many ratings every network's own fold has its lower rungs fitted too, and the weights rest on all folds.
+CROSS_FITTED = 15_000
+LEARNED_FROM = 50  # people, to see how far apart a rung puts LLMs where the GAT puts them one apart
 # A weight this small changes no choice that anyone could see, and its rung need not be asked.
 LEAST_WEIGHT = 0.005
 
@@ -57,8 +64,11 @@ class Why(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LadderRouter:
-    """A finished router. `knots` [B] numbers of ratings, `weights` [B, K] there; `losses` [B, K + 1] on validation, of
-    each rung at its own best scale, and of the pool.
+    """A finished router. `knots` [B] numbers of ratings, `weights` [B, K] there; `losses` [B, K + 1] on held-out
+    queries, of each rung at its own best scale, and of the pool.
+
+    Of an LLM that joined later only the GAT knows; `spread` [K - 1] says how far apart each lower rung puts LLMs where
+    the GAT puts them one apart, which is how the GAT's word on the newcomer is told in their terms.
     """
 
     lower: tuple[Any, ...]
@@ -66,10 +76,11 @@ class LadderRouter:
     knots: NDArray[np.float64]
     weights: Floats
     losses: Floats
+    spread: Floats
     encoder: TextEncoder
 
     kind: ClassVar[str] = "ladder"
-    names: ClassVar[tuple[str, ...]] = NAMES
+    calibrated: ClassVar[bool] = True  # its weights are a scale too, fitted on queries that no rung learned from
 
     @classmethod
     def fit(
@@ -88,13 +99,21 @@ class LadderRouter:
         """
         once = EncodedOnce(encoder)
         gat, report = GatEnsemble.fit_with_report(train_part, validation, once, config, on_epoch)
-        lower = [rung.fit(train_part, validation, once, seed=config.seed) for rung in LOWER]
-        knots, pools = _fit_weights([*lower, gat], train_part, validation)
+        folds = folds_of(train_part, validation, len(gat.members), config.seed)
+        folds = folds if len(train_part) <= CROSS_FITTED else folds[:1]
+        fitted = [[rung.fit(*fold, once, seed=config.seed) for rung in LOWER] for fold in folds]
+        judged = [[*lower, member] for lower, member in zip(fitted, gat.members, strict=False)]
+        knots, pools = _fit_weights(judged, folds)
         weights = np.stack([pool.weights for pool in pools])
         weights[weights < LEAST_WEIGHT] = 0.0
         losses = np.stack([np.append(pool.single, pool.loss) for pool in pools])
-        rungs = tuple(_reading(rung, encoder) for rung in lower)
-        return cls(rungs, gat.reading(encoder), knots, weights, losses, encoder), report
+        lower = tuple(_reading(rung, encoder) for rung in fitted[0])
+        return cls(lower, gat.reading(encoder), knots, weights, losses, np.ones(len(lower)), encoder), report
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The kinds of the rungs, lowest first; one published by an earlier release may have fewer."""
+        return (*(rung.kind for rung in self.lower), self.gat.kind)
 
     @property
     def llms(self) -> tuple[LLMId, ...]:
@@ -169,11 +188,37 @@ class LadderRouter:
         own = self.own_ratings(user, history)
         n, weights = len(own), self.weights_for(max(len(own) - 1, 0))
         score = np.zeros((n, len(self.llms)))
-        rungs = self._sharing_texts()
-        for weight, rung in zip(weights, rungs, strict=True):
-            if weight and n:
-                score += weight * _log(_left_out(rung, user, query, own))
-        return softmax(score)
+        *lower, gat = self._sharing_texts()
+        if not n:
+            return softmax(score)
+        top = _log(gat.leave_one_out(user, query, own))
+        for k, rung in enumerate(lower):
+            if weights[k]:
+                score += weights[k] * self._widened(k, _log(_left_out(rung, user, query, own)), top)
+        return softmax(score + weights[-1] * top)
+
+    def with_llm(self, llm: LLM, history: PreferenceDataset) -> Self:
+        """See `Onboards`. The GAT finds the newcomer's place; the lower rungs stay as they are, and what they would say
+        of it is told from the GAT's word by `spread`, measured on what people in `history` rated.
+        """
+        spread = self.spread
+        if self.llms == self.lower[0].llms:  # the first that joins: GAT and lower rungs still know the same LLMs
+            spread = self._measured_spread(history)
+        return replace(self, gat=self.gat.with_llm(llm, history), spread=spread)
+
+    def _measured_spread(self, history: PreferenceDataset) -> Floats:
+        """[K - 1]: slope of each lower rung's log-probabilities on the GAT's, both around their mean over LLMs."""
+        people = np.unique(history.user)
+        shared, squared = np.zeros(len(self.lower)), 0.0
+        *lower, gat = self._sharing_texts()
+        for row in people[:: -(-len(people) // LEARNED_FROM) or 1]:
+            own = history.of_user(history.users[row])
+            asked = [history.queries[i] for i in np.unique(own.query)]
+            top = _centred(_log(gat.predict_proba(history.users[row], asked, own)))
+            squared += float((top * top).sum())
+            for k, rung in enumerate(lower):
+                shared[k] += (_centred(_log(rung.predict_proba(history.users[row], asked, own))) * top).sum()
+        return shared / squared if squared > 0 else self.spread
 
     def _answers(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None
@@ -184,10 +229,23 @@ class LadderRouter:
         own = None if history is None else history.of_user(user)
         weights = self.weights_for(len(own_ratings(user, own, self.llms).label))
         logs = np.zeros((len(weights), len(queries), len(self.llms)))
-        for k, rung in enumerate(self._sharing_texts()):
+        *lower, gat = self._sharing_texts()
+        if weights[-1] or self.llms != self.lower[0].llms:
+            logs[-1] = _log(gat.predict_proba(user, queries, own))
+        for k, rung in enumerate(lower):
             if weights[k]:
-                logs[k] = _log(rung.predict_proba(user, queries, own))
-        return weights, logs
+                logs[k] = self._widened(k, _log(rung.predict_proba(user, queries, own)), logs[-1])
+        return weights, logs if weights[-1] else np.concatenate([logs[:-1], np.zeros_like(logs[-1:])])
+
+    def _widened(self, rung: int, logs: Floats, gat: Floats) -> Floats:
+        """[..., L]: log-probabilities [..., L of a lower rung], and for LLMs that joined later as far from the rung's
+        mean as the GAT [..., L] puts them from its own, in the rung's terms.
+        """
+        known = logs.shape[-1]
+        if known == gat.shape[-1]:
+            return logs
+        away = gat[..., known:] - gat[..., :known].mean(-1, keepdims=True)
+        return np.concatenate([logs, logs.mean(-1, keepdims=True) + self.spread[rung] * away], -1)
 
     def _sharing_texts(self) -> list[Any]:
         """The rungs, encoding every text once between them."""
@@ -201,18 +259,23 @@ class LadderRouter:
             for name, rung in zip(self.names, (*self.lower, self.gat), strict=True)
         }
         header = {"kind": self.kind, "encoder": self.encoder.id, "rungs": list(self.names)}
-        return pack(header, knots=self.knots, weights=self.weights, losses=self.losses, **rungs)
+        arrays = {"knots": self.knots, "weights": self.weights, "losses": self.losses, "spread": self.spread}
+        return pack(header, **arrays, **rungs)
 
     @classmethod
     def from_bytes(cls, data: bytes, encoder: TextEncoder) -> Self:
         """See `RouterClass`."""
         header, arrays = unpack(data, cls.kind)
         try:
-            if tuple(header["rungs"]) != cls.names:
+            # Those published before have no spread, and fewer rungs.
+            *names, top = header["rungs"]
+            if top != GatEnsemble.kind:
                 raise ValueError(header["rungs"])
-            lower = tuple(rung.from_bytes(arrays[f"rung.{rung.kind}"].tobytes(), encoder) for rung in LOWER)
-            gat = GatEnsemble.from_bytes(arrays[f"rung.{GatEnsemble.kind}"].tobytes(), encoder)
-            return cls(lower, gat, arrays["knots"], arrays["weights"], arrays["losses"], encoder)
+            kinds = {rung.kind: rung for rung in LOWER}
+            lower = tuple(kinds[name].from_bytes(arrays[f"rung.{name}"].tobytes(), encoder) for name in names)
+            gat = GatEnsemble.from_bytes(arrays[f"rung.{top}"].tobytes(), encoder)
+            spread = arrays.get("spread", np.ones(len(lower)))
+            return cls(lower, gat, arrays["knots"], arrays["weights"], arrays["losses"], spread, encoder)
         except (KeyError, ValueError, TypeError) as error:
             raise CorruptArtifact(
                 "This router version's file lacks a rung of its ladder. Other versions and all ratings are untouched: "
@@ -233,35 +296,53 @@ def _log(probability: Probabilities) -> Floats:
 
 def _left_out(rung: Any, user: UserId, query: Query, own: PreferenceDataset) -> Probabilities:
     """[N, L]: what a rung predicts without the n-th of a person's ratings."""
-    if isinstance(rung, GatEnsemble):
-        return rung.leave_one_out(user, query, own)  # all in one batch
-    if isinstance(rung, TaskBradleyTerryRouter):
+    if isinstance(rung, BradleyTerryRouter | TaskBradleyTerryRouter):
         return np.tile(rung.predict_proba(user, [query]), (len(own), 1))
     every = np.arange(len(own))
     return np.concatenate([rung.predict_proba(user, [query], own.where(every != i)) for i in every])
 
 
-def _fit_weights(
-    rungs: Sequence[Any], train_part: PreferenceDataset, validation: PreferenceDataset
-) -> tuple[NDArray[np.float64], list[Pool]]:
-    """Numbers of ratings, rising, and the pool fitted at each, with everyone's history cut to its first so many."""
-    if not len(validation):
+def _fit_weights(judged: Sequence[Sequence[Any]], folds: Sequence[Fold]) -> tuple[NDArray[np.float64], list[Pool]]:
+    """Numbers of ratings, rising, and the pool fitted at each, with everyone's history cut to its first so many.
+
+    `judged` has for each fold the rungs that were fitted to it: what they say of its held-out queries counts.
+    """
+    if not len(folds[0].held_out):
         raise NotEnoughData("The weights of the ladder's rungs need ratings that are held out for validation.")
-    rated = np.bincount(train_part.user, minlength=len(train_part.users))
-    usual = float(np.median(rated[np.unique(validation.user)]))
+    rated = np.bincount(folds[0].train.user, minlength=len(folds[0].train.users))
+    usual = float(np.median(rated[np.unique(folds[0].held_out.user)]))
     knots = [float(n) for n in KNOTS if n < usual or n == 0]
-    order = _order_within_user(train_part)
-    fewer = _of_people(validation, PEOPLE // 2)
-    pools = [_pool(rungs, train_part.where(order < n), fewer) for n in knots]
+    pools = []
+    for n in knots:
+        shown = [fold.train.where(_order_within_user(fold.train) < n) for fold in folds]
+        pools.append(_pool(judged, shown, [_of_people(fold.held_out, PEOPLE // 2) for fold in folds]))
     if usual > 0:
         knots.append(usual)
-        pools.append(_pool(rungs, train_part, _of_people(validation, PEOPLE)))
+        everything = [fold.train for fold in folds]
+        pools.append(_pool(judged, everything, [_of_people(fold.held_out, PEOPLE) for fold in folds]))
     return np.array(knots), pools
 
 
-def _pool(rungs: Sequence[Any], history: PreferenceDataset, held_out: PreferenceDataset) -> Pool:
-    probability = np.stack([predict_pairs(rung, held_out, history).probability for rung in rungs], 1)
-    return fit_pool(np.log(probability) - np.log1p(-probability), held_out.label)
+def _pool(
+    judged: Sequence[Sequence[Any]], histories: Sequence[PreferenceDataset], held_out: Sequence[PreferenceDataset]
+) -> Pool:
+    margins = [
+        np.stack([_margin(predict_pairs(rung, asked, history)) for rung in rungs], 1)
+        for rungs, history, asked in zip(judged, histories, held_out, strict=True)
+    ]
+    label = np.concatenate([asked.label for asked in held_out])
+    # All turns of one conversation are one question: they share their luck.
+    question = np.concatenate([[asked.queries[i].turns[0] for i in asked.query] for asked in held_out])
+    return fit_trusted_pool(np.concatenate(margins), label, question, POPULATION)
+
+
+def _margin(predictions: Predictions) -> Floats:
+    return np.asarray(np.log(predictions.probability) - np.log1p(-predictions.probability))
+
+
+def _centred(logs: Floats) -> Floats:
+    """[..., L] around its mean over LLMs."""
+    return np.asarray(logs - logs.mean(-1, keepdims=True))
 
 
 def _of_people(held_out: PreferenceDataset, most: int) -> PreferenceDataset:

@@ -1,8 +1,11 @@
-"""Pooling routers on validation: s = sum_k w_k log p_k with w >= 0, by Bradley-Terry log-loss, a little shrunk."""
+"""Pooling routers on validation: s = sum_k w_k log p_k with w >= 0, by Bradley-Terry log-loss, shrunk towards the
+population as far as validation leaves in doubt that more than the population helps.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.routers.calibration import calibrate, log_loss
 from core.routers.win_rates import Floats, sigmoid
@@ -12,6 +15,7 @@ from core.routers.win_rates import Floats, sigmoid
 # alone or equal shares, most of all where there are few ratings, and its strength hardly mattered between 30 and 300.
 PRIOR_RATINGS = 100.0
 SWEEPS = 100
+PARTS = 5  # of the held-out queries, to judge weights on queries they were not fitted to
 
 
 class Pool(NamedTuple):
@@ -49,3 +53,43 @@ def fit_pool(margins: Floats, label: Floats) -> Pool:
         if np.abs(weights - before).max() < 1e-5:
             break
     return Pool(weights, single, log_loss(margins @ weights, label))
+
+
+def fit_trusted_pool(
+    margins: Floats, label: Floats, query: NDArray[np.generic], population: NDArray[np.integer]
+) -> Pool:
+    """The pool of all K routers drawn towards that of the routers at `population`, who tell everyone the same.
+
+    How far is told by its gain d in log-loss over them on held-out queries (weights fitted to other queries), and that
+    gain's standard error e over whole queries, for ratings of one query share luck: the pool has max(0, 1 - e^2 / d^2)
+    of the weight, the positive part of James and Stein's rule (1961), and none without a gain. `query` [N] groups the
+    ratings.
+    """
+    pool = fit_pool(margins, label)
+    _, group = np.unique(query, return_inverse=True)
+    several = int(group.max(initial=-1)) + 1
+    everyone = np.zeros(margins.shape[1])
+    everyone[population] = fit_pool(margins[:, population], label).weights
+    if several < 2:
+        return pool
+    # Rows of `margins` come in the order of people or time; spreading the groups over the parts in turn is arbitrary
+    # and the same each time.
+    part = group % min(PARTS, several)
+    gain = np.empty(len(label))
+    for k in range(min(PARTS, several)):
+        learned, judged = part != k, part == k
+        both = fit_pool(margins[learned], label[learned]).weights
+        alone = fit_pool(margins[learned][:, population], label[learned]).weights
+        gain[judged] = _losses(margins[judged][:, population] @ alone, label[judged])
+        gain[judged] -= _losses(margins[judged] @ both, label[judged])
+    mean = float(gain.mean())
+    by_query = np.bincount(group, gain - mean)
+    squared_error = float(by_query @ by_query) / len(gain) ** 2 * several / (several - 1)
+    share = max(0.0, 1 - squared_error / mean**2) if mean > 0 else 0.0
+    weights = share * pool.weights + (1 - share) * everyone
+    return Pool(weights, pool.single, log_loss(margins @ weights, label))
+
+
+def _losses(margin: Floats, label: Floats) -> Floats:
+    losses: Floats = np.logaddexp(0, margin) - label * margin
+    return losses

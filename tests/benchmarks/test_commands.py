@@ -163,10 +163,10 @@ class OnboardingRouter(UserBradleyTerryRouter):
     enough to see the protocol work.
     """
 
-    def with_llm(self, llm, comparisons: PreferenceDataset) -> "OnboardingRouter":
-        column = comparisons.llms.index(llm)
-        won = np.where(comparisons.llm_a == column, comparisons.label, 1 - comparisons.label)
-        share = (won.sum() + 0.5) / (len(comparisons) + 1)
+    def with_llm(self, llm, history: PreferenceDataset) -> "OnboardingRouter":
+        column = history.llms.index(llm)
+        won = np.concatenate([history.label[history.llm_a == column], 1 - history.label[history.llm_b == column]])
+        share = (won.sum() + 0.5) / (len(won) + 1)
         return OnboardingRouter(
             (*self.llms, llm.llm_id), np.append(self.population, np.log(share / (1 - share))), self.precision
         )

@@ -8,15 +8,17 @@ import pytest
 import torch
 
 from core.dataset import PreferenceDataset
-from core.domain import Outcome, Query, UserId
+from core.domain import LLM, LLMId, Outcome, Query, UserId
 from core.errors import TrainingCancelled
 from core.evaluation import evaluate, predict_pairs
 from core.explain import explain
 from core.optimisation import Epoch, TrainConfig
-from core.routers.base import Personal
+from core.routers.artifact import pack, unpack
+from core.routers.base import Onboards, Personal
+from core.routers.folds import folds_of
 from core.routers.gat_ensemble import SIZES, networks_for
 from core.routers.ladder import NAMES, LadderRouter
-from core.routers.pooling import fit_pool
+from core.routers.pooling import fit_pool, fit_trusted_pool
 from tests.planted import LLMS, HashEncoder, comparison, two_camps
 
 SHORT, STRANGER = UserId("short-00"), UserId("nobody")
@@ -151,3 +153,76 @@ def test_the_pool_follows_the_rung_that_is_right_and_never_weighs_below_nothing(
     assert pool.weights[0] < 0.2 and pool.weights[1] == 0.0  # noise within its error; the opposite, nothing
     assert pool.single.argmin() == 2 and pool.loss < pool.single.min() + 0.005
     np.testing.assert_allclose(fit_pool(np.zeros((0, 3)), np.zeros(0)).weights, 1 / 3)
+
+
+def test_where_it_is_in_doubt_that_persons_differ_the_pool_is_the_populations() -> None:
+    """Ratings of one query share luck: what helped on three queries may be nothing but those three."""
+    random = np.random.default_rng(1)
+    everyone, own = random.normal(0, 1, 600), random.normal(0, 1, 600)
+    query = np.repeat(np.arange(12), 50)
+
+    def weights(truth: np.ndarray) -> np.ndarray:
+        label = (random.random(600) < 1 / (1 + np.exp(-truth))).astype(float)
+        return fit_trusted_pool(np.stack([everyone, own], 1), label, query, np.array([0])).weights
+
+    nothing_personal, personal = weights(everyone), weights(everyone + own)
+    assert nothing_personal[1] < 0.02 and nothing_personal[0] == pytest.approx(1, abs=0.2)
+    assert personal[1] == pytest.approx(1, abs=0.25)
+
+
+def test_folds_hold_out_different_queries_and_learn_from_all_the_others() -> None:
+    fitting, validation, _ = two_camps(n_queries=40).split("query", (0.6, 0.2, 0.2))
+    folds = folds_of(fitting, validation, 3, seed=0)
+    assert folds[0] == (fitting, validation)
+    asked = [set(fold.held_out.query.tolist()) for fold in folds]
+    assert not asked[0] & asked[1] and not asked[1] & asked[2] and not asked[0] & asked[2]
+    for fold in folds:
+        assert not set(fold.train.query.tolist()) & set(fold.held_out.query.tolist())
+        assert sorted(fold.train.query) != sorted(fitting.query) or fold is folds[0]
+        joined = np.sort(np.concatenate([fold.train.ids, fold.held_out.ids]))
+        np.testing.assert_array_equal(joined, np.sort(np.concatenate([fitting.ids, validation.ids])))
+
+
+def test_a_ladder_published_before_it_had_its_lowest_rung_stays_readable() -> None:
+    router, fitting, _ = trained()
+    older = replace(router, lower=router.lower[1:], weights=router.weights[:, 1:], losses=router.losses[:, 1:])
+    header, arrays = unpack(older.to_bytes(), "ladder")
+    del arrays["spread"]  # which came later too
+    again = LadderRouter.from_bytes(pack(header, **arrays), HashEncoder())
+    assert again.names == NAMES[1:] and len(again.why(SHORT, fitting).weights) == len(NAMES) - 1
+    np.testing.assert_allclose(
+        again.predict_proba(SHORT, UNSEEN, fitting), older.predict_proba(SHORT, UNSEEN, fitting), atol=1e-9
+    )
+
+
+def test_an_llm_that_joins_gets_a_column_on_every_rung_and_is_chosen_by_those_who_prefer_it() -> None:
+    router, fitting, _ = trained()
+    assert isinstance(router, Onboards)
+    newcomer = LLM(LLMId("llm-new"), "new", "planted", "writes replies")
+    said = [
+        comparison(f"short-{u:02}", fitting.queries[i], newcomer, LLMS[j], Outcome.A, f"{u}-{i}-{j}")
+        for u in range(0, 12, 2)
+        for i in range(6)
+        for j in (0, 2)
+    ]
+    queries, llms = fitting.queries, (*LLMS, newcomer)
+    joined = PreferenceDataset.from_comparisons(said, queries, llms, fitting.users)
+    history = replace(fitting, llms=llms).joined(joined)
+    five = router.with_llm(newcomer, history)
+    assert five.llms == (*router.llms, newcomer.llm_id)
+    for user in (SHORT, STRANGER):
+        told = five.predict_proba(user, UNSEEN, history)
+        assert told.shape == (len(UNSEEN), 5) and np.allclose(told.sum(1), 1)
+        np.testing.assert_allclose(five.rungs(user, UNSEEN, history).sum(1), 1)
+    assert (five.predict_proba(SHORT, UNSEEN, history).argmax(1) == 4).all()
+    assert five.predict_draws(SHORT, UNSEEN, history, n=3).shape == (3, len(UNSEEN), 5)
+    own = five.own_ratings(SHORT, history)
+    np.testing.assert_allclose(
+        five.leave_one_out(SHORT, UNSEEN[0], history)[0],
+        five.predict_proba(SHORT, UNSEEN[:1], own.where(np.arange(1, len(own))))[0],
+        atol=1e-5,
+    )
+    again = LadderRouter.from_bytes(five.to_bytes(), HashEncoder())
+    np.testing.assert_allclose(
+        again.predict_proba(SHORT, UNSEEN, history), five.predict_proba(SHORT, UNSEEN, history), atol=1e-9
+    )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from core.domain import Comparison, Outcome, Query, UserId
+from core.dataset import PreferenceDataset
+from core.domain import LLM, Comparison, LLMId, Outcome, Query, UserId
 from core.errors import CorruptArtifact
 from core.optimisation import TrainConfig
 from core.routers.gat import GatRouter
@@ -24,10 +25,17 @@ BRIEF, LEARNER, STRANGER = (UserId(name) for name in ("simulated-brief-01", "sim
 def artifact() -> bytes:
     """A router trained once on the demo world."""
     world = demo_bundle()
-    from core.dataset import PreferenceDataset
-
     dataset = PreferenceDataset.from_comparisons(world.comparisons, world.queries, world.llms)
     fitting, validation, _ = dataset.split("query")
+    return GatRouter.fit_with_report(fitting, validation, HashEncoder(), TrainConfig(epochs=6))[0].to_bytes()
+
+
+@pytest.fixture(scope="module")
+def of_four() -> bytes:
+    """A router that was trained before the demo tutor joined."""
+    world = demo_bundle()
+    dataset = PreferenceDataset.from_comparisons(world.comparisons, world.queries, world.llms)
+    fitting, validation, _ = dataset.among(world.llms[:4]).split("query")
     return GatRouter.fit_with_report(fitting, validation, HashEncoder(), TrainConfig(epochs=6))[0].to_bytes()
 
 
@@ -132,3 +140,42 @@ def test_a_pooled_router_says_which_rungs_made_the_choice(serving: Serving, monk
     monkeypatch.setattr(type(router), "names", ("table", "network"), raising=False)
     monkeypatch.setattr(type(router), "rungs", lambda *_: np.array([[0.25, 0.75]]), raising=False)
     assert serving.decide(BRIEF, TYPED).rungs == (("network", 0.75), ("table", 0.25))
+
+
+def test_an_llm_that_joined_after_training_is_served_to_those_who_like_it(database: Database, of_four: bytes) -> None:
+    store, registry = PreferenceStore(database), RouterRegistry(database)
+    store.add_bundle(demo_bundle())
+    registry.activate(registry.publish("gat", of_four, {}).id, "test", "test")
+    serving = Serving(database, HashEncoder())
+    brief, learner = serving.decide(BRIEF, TYPED), serving.decide(LEARNER, TYPED)
+    assert {choice.llm for choice in brief.choices} == {llm.llm_id for llm in demo_bundle().llms}
+    assert learner.choices[0].llm == "demo-tutor" and brief.choices[0].llm != "demo-tutor"
+    assert len(learner.reasons) == learner.ratings == 40  # those of the newcomer count too
+    assert serving.service() is serving.service()  # its place is not looked for at every question
+
+
+def test_an_llm_nobody_has_compared_yet_has_its_column_and_is_looked_at_anew_once_compared(
+    serving: Serving, database: Database
+) -> None:
+    world = demo_bundle()
+    newcomer = LLM(LLMId("new"), "New", "test", "A demo LLM with written answers: short and dry.")
+    before = serving.service()
+    shown = replace(world.responses[0], llm_id=newcomer.llm_id)
+    arrival = replace(world, source="test", users=(), comparisons=(), llms=(newcomer,), responses=(shown,))
+    PreferenceStore(database).add_bundle(arrival)
+    unknown = serving.service()
+    assert unknown is not before and unknown.router.llms[-1] == "new"
+    found = serving.decide(BRIEF, TYPED)
+    assert len(found.choices) == 6 and sum(choice.probability for choice in found.choices) == pytest.approx(1)
+    other = next(r for r in world.responses if r.query_id == shown.query_id and r.llm_id == world.llms[0].llm_id)
+    lost = tuple(
+        Comparison(
+            UserId("Ada"), shown.query_id, newcomer.llm_id, other.llm_id, Outcome.B, shown.response_id,
+            other.response_id, f"ada-{i}",
+        )
+        for i in range(6)
+    )  # fmt: skip
+    People(database).sign_in("Ada")
+    PreferenceStore(database).add_bundle(replace(arrival, comparisons=lost, responses=(shown, other)))
+    (before_it_lost,) = (choice.average for choice in found.choices if choice.llm == newcomer.llm_id)
+    assert probabilities(serving, STRANGER)["new"] < before_it_lost
