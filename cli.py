@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from commands import campaigns, data, keys, registry, routing, serving, training
+from commands import campaigns, data, keys, llms, registry, routing, serving, training
 from core.errors import PrefRouteError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "users": data.users,
     "campaign": campaigns.campaign,
     "backup": data.backup,
+    "llms": llms.llms,
     "train": training.train,
     "routers": registry.routers,
     "worker": training.worker,

@@ -15,8 +15,9 @@ from pages.parts.campaigns import show_campaigns
 from pages.parts.clock import shown
 from pages.parts.context import context, require
 from pages.parts.errors import callback
+from pages.parts.llms import show_keys, show_llms
 
-PARTS = ("People", "Invites", "Campaigns", "Health", "Audit log")
+PARTS = ("People", "Invites", "Campaigns", "LLMs", "API keys", "Health", "Audit log")
 ROLES = [role.value for role in Role]
 EVENTS_SHOWN = 200
 
@@ -131,7 +132,8 @@ if notice := st.session_state.pop("settings.notice", None):
     st.success(notice)
 tabs = st.tabs(PARTS, key="settings.part", on_change="rerun", bind="query-params")
 shows: tuple[Callable[[], None], ...] = (
-    show_people, show_invites, partial(show_campaigns, person.name), show_health, show_audit,
+    show_people, show_invites, partial(show_campaigns, person.name), partial(show_llms, person.name),
+    partial(show_keys, person.name), show_health, show_audit,
 )  # fmt: skip
 for tab, show in zip(tabs, shows, strict=True):
     if tab.open:

@@ -11,9 +11,11 @@ from core.domain import Outcome, UserId
 from core.settings import ROOT
 from db.audit import actions
 from db.campaigns import Campaigns
+from db.catalogue import Catalogue, find
 from db.demo import LLMS
 from db.engine import Database
 from db.invites import Invites
+from db.keys import ApiKeys
 from db.models import Role
 from db.people import People
 from db.preferences import PreferenceStore
@@ -140,6 +142,25 @@ def test_an_administrator_opens_a_campaign_and_closes_it_and_a_wrong_one_is_refu
     assert (newest.campaign.plan.name, newest.campaign.open) == ("Code first", True)
     button(app, "Close").click().run()
     assert not Campaigns(demo).get("Code first").open
+
+
+def test_an_administrator_changes_an_llm_and_makes_a_key_that_is_shown_once(open_page: Open, demo: Database) -> None:
+    llm = LLMS[0].llm_id
+    app = open_page("settings", "Ada", {"settings.part": "LLMs"})
+    app.selectbox(key="llms.chosen").set_value(llm).run()
+    app.number_input(key=f"llms.output_price.{llm}").set_value(7.5)
+    button(app, "Save").click().run()
+    assert find(Catalogue(demo).list(), llm).output_price == 7.5
+    assert not button(app, "Test it").disabled  # it answers from its stored responses
+    app = open_page("settings", "Ada", {"settings.part": "API keys"})
+    app.text_input(key="keys.name").set_value("a program")
+    button(app, "Make a key").click().run()
+    key = app.code[0].value
+    assert ApiKeys(demo).find(key) is not None
+    app.run()
+    assert not app.code and "a program" in words(app)
+    button(app, "Revoke").click().run()
+    assert ApiKeys(demo).find(key) is None
 
 
 def test_an_administrator_changes_roles_makes_a_link_and_backs_up(
