@@ -135,7 +135,9 @@ class PreferenceDataset:
         return replace(self, **{name: getattr(self, name)[mask] for name in names})
 
     def of_user(self, user: UserId) -> Self:
-        """What one user said; empty for a stranger."""
+        """What one user said; empty for a stranger. A dataset of this user alone is its own answer."""
+        if self.users == (user,):
+            return self
         return self.where(self.user == self.user_row.get(user, -1))
 
     def joined(self, other: Self) -> Self:

@@ -140,12 +140,17 @@ class PosteriorGAT(nn.Module):
         """States of the query and LLM nodes. In training, Gaussian noise of `noise` standard deviations on the query
         vectors.
         """
-        x = graph.data["query"].x * QUERY_SCALE  # [Q, dim]
+        query = graph.data["query"]
+        return self.states(query.x, query.task, graph.data["llm"].x, noise)
+
+    def states(self, queries: Tensor, tasks: Tensor, llms: Tensor, noise: float = 0.0) -> Nodes:
+        """`nodes` of vectors [Q, dim] and [L, dim] and rows of tasks [Q], -1 where there is none."""
+        x = queries * QUERY_SCALE  # [Q, dim]
         if self.training and noise:
             x = x + noise * x.std() * torch.randn_like(x)
-        z = self.query(x) + self.task(graph.data["query"].task + 1)  # [Q, H]
-        v = self.llm(graph.data["llm"].x) + self.llm_free  # [L, H]
-        return Nodes(z, v, self.llm_bias, self.expected_traits(graph.data["query"].x))
+        z = self.query(x) + self.task(tasks + 1)  # [Q, H]
+        v = self.llm(llms) + self.llm_free  # [L, H]
+        return Nodes(z, v, self.llm_bias, self.expected_traits(queries))
 
     def expected_traits(self, x: Tensor) -> Tensor:
         """[Q, L, T]: traits to expect of each LLM's answer to queries of vectors x [Q, dim]."""

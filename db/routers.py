@@ -151,6 +151,12 @@ class RouterRegistry:
             row = session.execute(_versions().where(RouterVersionRow.id == latest.scalar_subquery())).one_or_none()
         return _value(*row) if row else None
 
+    def active_id(self) -> int | None:
+        """The number of what serves now: what is asked at every decision."""
+        latest = select(RouterActivationRow.version_id).order_by(RouterActivationRow.id.desc()).limit(1)
+        with self._database.read() as session:
+            return session.scalar(latest)
+
     def load(self, version: int) -> bytes:
         """The bytes of a version, proven by their SHA-256. Raises NotFound and CorruptArtifact."""
         stored = select(RouterVersionRow.artifact, RouterVersionRow.sha256).where(RouterVersionRow.id == version)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.domain import LLM, LLMId, Query, UserId
-from core.encoders import TextEncoder
+from core.encoders import RecentTexts, TextEncoder
 from core.errors import NotFound
 from core.explain import Reason, explain
 from core.routers import load_router
@@ -99,7 +99,8 @@ class Serving:
     """
 
     def __init__(self, database: Database, encoder: TextEncoder) -> None:
-        self._store, self._registry, self._encoder = PreferenceStore(database), RouterRegistry(database), encoder
+        self._store, self._registry = PreferenceStore(database), RouterRegistry(database)
+        self._encoder = RecentTexts(encoder)
         self._lock = threading.Lock()
         self._loaded: tuple[object, Service] | None = None
         self._others: OrderedDict[int, Service] = OrderedDict()
@@ -108,17 +109,12 @@ class Serving:
 
     def service(self) -> Service:
         """The router in service now. Raises CorruptArtifact when its bytes are damaged."""
-        active = self._registry.active()
-        fact = active.id if active else self._store.revision()
-        llms = self._store.llms() if active else ()
+        active = self._registry.active_id()
+        fact = self._store.revision() if active is None else active
+        llms = () if active is None else self._store.llms()
         with self._lock:
             if self._loaded is None or self._loaded[0] != fact:
-                router = (
-                    load_router(active.kind, self._registry.load(active.id), self._encoder)
-                    if active
-                    else self._population()
-                )
-                self._loaded = fact, Service(router, active.id if active else None)
+                self._loaded = fact, Service(self._population() if active is None else self._load(active), active)
                 self._onboarded = None
             return self._with_newcomers(self._loaded[1], llms)
 
@@ -149,10 +145,7 @@ class Serving:
             if number in self._others:
                 self._others.move_to_end(number)
                 return self._others[number]
-            known = next((v for v in self._registry.versions() if v.id == number), None)
-            if known is None:
-                raise NotFound(f"There is no router version {number}.")
-            loaded = Service(load_router(known.kind, self._registry.load(number), self._encoder), number)
+            loaded = Service(self._load(number), number)
             self._others[number] = loaded
             if len(self._others) > OTHERS_KEPT:
                 self._others.popitem(last=False)
@@ -214,6 +207,17 @@ class Serving:
         ]
         rungs.sort(key=lambda rung: -rung[1])
         return Decision(service.name, service.version, len(history), tuple(choices), lead, reasons, tuple(rungs))
+
+    def _load(self, version: int) -> Router:
+        known = next((v for v in self._registry.versions() if v.id == version), None)
+        if known is None:
+            raise NotFound(f"There is no router version {version}.")
+        import torch  # it takes seconds: not before a router is served
+
+        # A decision is many products of a few numbers: a second thread only makes each wait for the other, a hundred
+        # times longer where the machine is busy.
+        torch.set_num_threads(1)
+        return load_router(known.kind, self._registry.load(version), self._encoder)
 
     def _population(self) -> Router:
         snapshot = self._store.snapshot()

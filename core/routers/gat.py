@@ -19,11 +19,12 @@ from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import TextEncoder
 from core.errors import CorruptArtifact, InvalidInput
-from core.graph import build_graph
+from core.graph import build_graph, llm_vectors, query_vectors, task_rows
 from core.network import NetworkShape, Nodes, Posterior, PosteriorGAT, ratings_of
 from core.newcomers import welcomed
 from core.optimisation import Epoch, FitReport, TrainConfig, fit_network
 from core.routers.base import Probabilities, softmax
+from core.routers.remembered import remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,20 @@ class GatRouter:
     def _inference(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None
     ) -> tuple[Posterior, Tensor, Tensor]:
-        return self._features(self.own_ratings(user, history), queries)
+        def read() -> Posterior:
+            return self._posterior(self.own_ratings(user, history), ())[0]
+
+        posterior = remembered(history, self.network, user, read)
+        return posterior, *self._asked(queries)
+
+    def _asked(self, queries: Sequence[Query]) -> tuple[Tensor, Tensor]:
+        """Features phi [Q, L, D] and s0 [Q, L] of queries, which no rating has a part in."""
+        device, encoder = self.network.mu.device, self.encoder
+        asked = torch.from_numpy(query_vectors(queries, encoder)).to(device)
+        tasks = torch.from_numpy(task_rows(queries, self.tasks)).to(device)
+        llms = torch.from_numpy(llm_vectors(self.known_llms, encoder)).to(device)
+        with torch.no_grad():
+            return self.network.features(self.network.states(asked, tasks, llms))
 
     def _features(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Tensor, Tensor]:
         """Posterior of the users in `own`, phi [Q, L, D] and s0 [Q, L] of the asked queries."""

@@ -16,6 +16,7 @@ from core.routers.base import Probabilities, softmax
 from core.routers.calibration import log_loss
 from core.routers.fold_in import Contrast, best_precision, fold_in
 from core.routers.own_ratings import OwnRatings, own_ratings, people
+from core.routers.remembered import remembered
 from core.routers.stored import StoredRouter
 from core.routers.vectors import EncodedOnce, query_vectors, task_names, task_rows
 from core.strengths import Floats
@@ -74,7 +75,8 @@ class LogisticPerUserRouter(StoredRouter):
         """See `Router`. A stranger gets the population's weights."""
         weights, own = self.weights, own_ratings(user, history, self.llms)
         if own:
-            weights = weights + fold_in(self._contrast(own), self.precision).reshape(weights.shape)
+            folded = remembered(history, self.weights, user, lambda: fold_in(self._contrast(own), self.precision))
+            weights = weights + folded.reshape(weights.shape)
         return softmax(self._inputs(queries) @ weights.T)
 
     def _inputs(self, queries: Sequence[Query]) -> Floats:

@@ -23,6 +23,7 @@ from core.routers.base import Probabilities, softmax
 from core.routers.descent import Columns, Descent, arrays, check_both_parts, descend, noisy, seeded, tensor
 from core.routers.fold_in import Contrast, best_precision, fold_in
 from core.routers.own_ratings import OwnRatings, own_ratings, people
+from core.routers.remembered import remembered
 from core.routers.stored import StoredRouter
 from core.routers.vectors import EncodedOnce, query_vectors, task_names, task_rows
 from core.strengths import Floats
@@ -91,7 +92,9 @@ class MatrixFactorizationRouter(StoredRouter):
         """See `Router`. A stranger gets everyone's weights."""
         own, weight = own_ratings(user, history, self.llms), self.factors["weight"].astype(np.float64)
         if own:
-            weight = weight + fold_in(self._contrast(own), self.precision)
+            weight = weight + remembered(
+                history, self.factors["llm"], user, lambda: fold_in(self._contrast(own), self.precision)
+            )
         return softmax((self._projected(queries) * weight) @ self.factors["llm"].T + self.factors["bias"])
 
     def _projected(self, queries: Sequence[Query]) -> Floats:

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Comparison, LLMId, Outcome, Query, UserId
-from core.errors import CorruptArtifact
+from core.errors import CorruptArtifact, NotFound
 from core.optimisation import TrainConfig
 from core.routers.gat import GatRouter
 from db.demo import SOURCE, demo_bundle
@@ -179,3 +179,25 @@ def test_an_llm_nobody_has_compared_yet_has_its_column_and_is_looked_at_anew_onc
     PreferenceStore(database).add_bundle(replace(arrival, comparisons=lost, responses=(shown, other)))
     (before_it_lost,) = (choice.average for choice in found.choices if choice.llm == newcomer.llm_id)
     assert probabilities(serving, STRANGER)["new"] < before_it_lost
+
+
+def test_many_queries_at_once_are_decided_as_each_alone_and_as_the_page_shows(serving: Serving) -> None:
+    queries = [TYPED, Query.typed("Write a limerick"), Query.typed("Sort a list in Python")]
+    together = serving.predict(BRIEF, queries)
+    for i, query in enumerate(queries):
+        shown = {choice.llm: choice.probability for choice in serving.decide(BRIEF, query, explained=False).choices}
+        assert [shown[llm.llm_id] for llm in together.llms] == pytest.approx(together.probability[i].tolist(), abs=1e-6)
+    assert together.ratings == 40 and together.service.version == 1
+
+
+def test_what_is_kept_of_a_person_gives_what_reading_them_anew_gives(serving: Serving, database: Database) -> None:
+    serving.predict(LEARNER, [TYPED])
+    kept = serving.predict(LEARNER, [TYPED]).probability  # from memory
+    anew = serving.service().router.predict_proba(LEARNER, [TYPED], PreferenceStore(database).snapshot())
+    assert np.allclose(kept, anew, atol=1e-6)
+
+
+def test_any_published_version_can_be_asked_for_and_an_unknown_one_is_said(serving: Serving) -> None:
+    assert serving.predict(BRIEF, [TYPED], version=1).service is serving.service()
+    with pytest.raises(NotFound, match="version 99"):
+        serving.predict(BRIEF, [TYPED], version=99)
