@@ -38,7 +38,9 @@ Column = InstrumentedAttribute[Any]
 ANONYMISED = "anonymised"  # the source of a user who was a person and can no longer be told
 LEFT = "former user"  # stands where a person's name stood outside their ratings
 _OF_ACCESS = ("sign_in", "join", "consent", "withdraw_consent")
-_OF_RATINGS = ("rate", "too_quick", "skip", "flag", "undo", "edit", "withdraw", "resume")
+_OF_RATINGS = (
+    "rate", "tradeoff", "thumbs", "too_quick", "skip", "flag", "undo", "edit", "withdraw", "resume",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

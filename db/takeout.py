@@ -26,13 +26,15 @@ from db.models import (
     UserRow,
 )  # fmt: skip
 from db.snapshots import STREAMED
+from db.tradeoffs import answers
 
 FORMAT = "prefroute.my-data"
 VERSION = 1
 
 
 def document(database: Database, user: UserId) -> Iterator[str]:
-    """Pieces of a JSON object: `user`, `ratings` with texts and all versions, `skipped`, `flagged`, `drafts`, `routed`.
+    """Pieces of a JSON object: `user`, `ratings` with texts and all versions, `skipped`, `flagged`, `drafts`, `routed`,
+    `tradeoffs`.
 
     Nobody else's data. Texts are read a few at a time; of a withdrawn rating they are there too. Raises
     NotFound before the first piece.
@@ -52,6 +54,7 @@ def document(database: Database, user: UserId) -> Iterator[str]:
             ("flagged", _flagged(session, person.id)),
             ("drafts", _drafts(session, person.id)),
             ("routed", _routed(session, person.id)),
+            ("tradeoffs", (answer._asdict() for answer in answers(session, user))),
         ):
             yield f', "{name}": ['
             for position, item in enumerate(items):

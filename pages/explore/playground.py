@@ -6,17 +6,18 @@ import streamlit as st
 from core.domain import LLMId, Query, UserId
 from core.errors import PrefRouteError
 from core.providers.writing import Writing
+from db.decisions import Decisions
 from db.models import Role
 from db.people import Person
 from pages.parts.answers import begin, failed, llm_of, ready, show_answer, show_growing, show_took, show_while_written
-from pages.parts.asked import STRANGER, Asked, at, decide, show_decision
+from pages.parts.asked import STRANGER, Asked, at, decide, override, show_decision
 from pages.parts.charts import choice_chart, height_of
 from pages.parts.comparing import CAUSES, PAIR, Pair, compare, show_pair
 from pages.parts.consent import has_agreed
 from pages.parts.context import context, require
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.errors import callback
-from pages.parts.money import show_slider
+from pages.parts.money import show_slider, show_willingness
 from pages.parts.panes import show_query
 from pages.parts.reasons import show_reasons
 from pages.parts.snippets import show_snippets
@@ -162,7 +163,48 @@ def show_written(asked: Asked, writing: Writing) -> None:
         if failed(writing):
             st.button("Try again", key=f"playground.go.{asked.token}", on_click=callback(answer), args=(asked,))
         else:
+            show_thumbs(asked, writing)
             show_compare(asked, writing)
+            show_others(asked, writing)
+
+
+@callback
+def keep_thumbs(asked: Asked, key: str) -> None:
+    """Keep what a thumb said of the decision; the last one counts."""
+    said = st.session_state.get(key)
+    if said is not None:
+        Decisions(context().database).thumbs(asked.key, asked.taste, up=bool(said))
+
+
+def show_thumbs(asked: Asked, writing: Writing) -> None:
+    """A thumb for the router's own pick of one's own prompt; another LLM's answer tells nothing about the decision."""
+    if asked.own and writing.llm.llm_id == asked.pick.choice.llm:
+        key = f"playground.thumbs.{asked.token}"
+        st.feedback("thumbs", key=key, on_change=keep_thumbs, args=(asked, key))
+
+
+@callback
+def answer_instead(asked: Asked, key: str) -> None:
+    """Let another LLM answer, and write down that the person chose so."""
+    chosen: LLMId | None = st.session_state.get(key)
+    if chosen is not None:
+        override(asked, chosen)
+        st.session_state[ANSWER] = (asked.token, begin(asked, [llm_of(chosen)]))
+
+
+def show_others(asked: Asked, writing: Writing) -> None:
+    """The other LLMs that can be asked, for one's own prompts."""
+    others = {
+        priced.choice.llm: priced.choice.name
+        for priced in asked.ranked
+        if priced.choice.llm != writing.llm.llm_id and ready(priced)
+    }
+    if asked.own and others:
+        key = f"playground.other.{asked.token}.{writing.llm.llm_id}"
+        st.selectbox(
+            "Use another LLM", list(others), None, key=key, format_func=others.__getitem__, on_change=answer_instead,
+            args=(asked, key), placeholder="Use another LLM", label_visibility="collapsed", width=240,
+        )  # fmt: skip
 
 
 person = require("rater")
@@ -178,6 +220,8 @@ if here.registry.active() is None:
 taste, who = choose_taste(person)
 with st.expander("Cost, and what may be picked"):
     alpha = show_slider(taste, who)
+    if taste == person.name:
+        show_willingness(person.name)
     allowed = choose_llms()
 at_once = st.segmented_control("Then", [ANSWER_IT, DECIDE], default=ANSWER_IT, required=True, key="playground.then")
 st.chat_input("Anything you would ask an LLM", key=PROMPT, submit_mode="disable", on_submit=submit)

@@ -18,13 +18,15 @@ STRANGER = UserId("")  # nobody's name: whoever has rated nothing gets what the 
 
 @dataclass(frozen=True)
 class Asked:
-    """One prompt and its decision. `token` names it in widget keys; `taste` is the user whose taste decided.
+    """One prompt and its decision. `token` names it in widget keys, `key` in the record; `taste` is the user whose
+    taste decided.
 
     `ranked` is best first at `alpha`; `milliseconds` is what deciding took; `own` says that the person here decided for
     themselves, so that a comparison may follow.
     """
 
     token: str
+    key: str
     query: Query
     taste: UserId
     own: bool
@@ -68,12 +70,12 @@ def decide(query: Query, taste: UserId, *, own: bool, alpha: float, allowed: tup
     if not decision.choices:
         return None
     order = ranked(decision, query, reply_tokens(here.database), alpha, allowed)
-    here.registry.record_decision(
+    key = here.registry.record_decision(
         taste, query, order[0].choice.llm, {choice.llm: choice.probability for choice in decision.choices},
         version=decision.version, propensity=1.0, history_count=decision.ratings,
-        source="playground" if own else "playground preview",
+        source="playground" if own else "playground preview", alpha=alpha,
     )  # fmt: skip
-    return Asked(secrets.token_hex(8), query, taste, own, alpha, allowed, decision, order, took)
+    return Asked(secrets.token_hex(8), key, query, taste, own, alpha, allowed, decision, order, took)
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
@@ -87,6 +89,16 @@ def at(asked: Asked, alpha: float) -> Asked:
     """The same decision at another setting: the router is not asked again."""
     tokens = reply_tokens(context().database)
     return replace(asked, alpha=alpha, ranked=ranked(asked.decision, asked.query, tokens, alpha, asked.allowed))
+
+
+def override(asked: Asked, llm: LLMId) -> None:
+    """Write down that the person took another LLM than the router's pick: it counts as theirs, not as the router's."""
+    decision = asked.decision
+    context().registry.record_decision(
+        asked.taste, asked.query, llm, {choice.llm: choice.probability for choice in decision.choices},
+        version=decision.version, propensity=1.0, history_count=decision.ratings, source="playground override",
+        alpha=asked.alpha,
+    )  # fmt: skip
 
 
 def dollars(cost: float | None) -> str:

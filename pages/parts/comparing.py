@@ -5,6 +5,7 @@ what it moved.
 import secrets
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -19,6 +20,7 @@ from pages.parts.charts import choice_chart, height_of
 from pages.parts.context import context
 from pages.parts.errors import callback
 from pages.parts.markdown import safe_markdown, show_text
+from pages.parts.money import show_price_after
 from pages.parts.panes import PANE_HEIGHT
 
 PAIR = "playground.pair"
@@ -224,6 +226,7 @@ def show_moved(pair: Pair, outcome: Outcome, after: Decision) -> None:
     for column, llm in zip(st.columns(2), pair.llms, strict=True):
         moved = 100 * (now[llm.llm_id].probability - was[llm.llm_id])
         column.metric(llm.name or llm.llm_id, f"{now[llm.llm_id].probability:.0%}", f"{moved:+.1f} points", border=True)
+    show_worth(pair, outcome, after)
     table = pd.DataFrame(after.choices).drop(columns="llm").rename(columns={"name": "llm"})
     table["average"] = [was[choice.llm] for choice in after.choices]
     st.altair_chart(
@@ -235,3 +238,18 @@ def show_moved(pair: Pair, outcome: Outcome, after: Decision) -> None:
         f"Blue: now{interval}, ratings known: {after.ratings}. Grey tick: before, ratings known: {before.ratings}. "
         f"Router: {after.service}; nothing was trained in between."
     )
+
+
+def show_worth(pair: Pair, outcome: Outcome, after: Decision) -> None:
+    """Ask for the price of what was preferred, where it is the dearer one and the router agrees that it is liked."""
+    if outcome not in (Outcome.A, Outcome.B):
+        return
+    won = 0 if outcome == Outcome.A else 1
+    winner, loser = pair.llms[won], pair.llms[1 - won]
+    cost = {priced.choice.llm: priced.cost for priced in pair.asked.ranked}
+    dear, cheap = cost.get(winner.llm_id), cost.get(loser.llm_id)
+    liked = {choice.llm: choice.probability for choice in after.choices}
+    liking = float(np.log(liked[winner.llm_id] / liked[loser.llm_id]))
+    if dear is not None and cheap is not None and dear > cheap and liking > 0:
+        names = (winner.name or winner.llm_id, loser.name or loser.llm_id)
+        show_price_after(pair.user, pair.token, names, liking, (dear, cheap))

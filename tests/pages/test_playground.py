@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.domain import UserId
+from core.domain import Outcome, UserId
 from db.engine import Database
 from db.preferences import PreferenceStore
 from pages.parts.snippets import curl, python
-from tests.pages.test_pages import words
+from tests.pages.test_pages import button, words
 from tests.planted import HashEncoder
 
 Open = Callable[..., AppTest]
@@ -99,12 +99,7 @@ def test_the_slider_says_what_it_would_do_to_ones_own_queries(
 ) -> None:
     app = open_page("playground", "Ada")
     assert "You rated no queries yet" in words(app)
-    for _ in range(3):
-        assignment = store.assign(UserId("Ada"))
-        assert assignment is not None
-        from core.domain import Outcome
-
-        store.record(UserId("Ada"), assignment.token, Outcome.A, minimum_dwell=0)
+    rated(store, 3)
     app.run()
     assert "on your last 3 rated queries" in words(app) and "a query" in words(app)
 
@@ -112,8 +107,51 @@ def test_the_slider_says_what_it_would_do_to_ones_own_queries(
 def test_why_is_answered_when_asked_for(open_page: Open, demo: Database) -> None:
     app = ask(open_page("playground", "Ada"), PROMPT)
     assert "Ratings that weighed most" not in words(app)
-    app.toggle[0].set_value(True).run()
+    next(t for t in app.toggle if t.label.startswith("Why")).set_value(True).run()
     assert "Ratings that weighed most" in words(app)
+
+
+def test_a_few_cards_tell_what_a_better_answer_is_worth_and_set_the_slider(open_page: Open, demo: Database) -> None:
+    app = open_page("playground", "Ada")
+    assert "Not enough answers for a figure (0 of 5)" in words(app)
+    for _ in range(5):
+        button(app, "No, the cheaper one").click().run()
+    assert "4 times in 5 is worth about" in words(app) and "from 5 answers" in words(app)
+    button(app, "Spend as I would").click().run()
+    assert not app.exception and app.session_state["playground.alpha"] > 0.2
+
+
+def test_a_budget_sets_the_slider_and_one_that_cannot_be_kept_is_refused(
+    open_page: Open, demo: Database, store: PreferenceStore
+) -> None:
+    open_page("playground", "Ada")  # signs in
+    rated(store, 3)
+    app = open_page("playground", "Ada")
+    app.number_input(key="playground.budget").set_value(0.10).run()
+    button(app, "Set the slider").click().run()
+    assert not app.error and app.session_state["playground.alpha"] > 0
+    app.number_input(key="playground.budget").set_value(0.0).run()
+    button(app, "Set the slider").click().run()
+    assert "The cheapest LLMs cost" in app.error[0].value
+
+
+def test_two_llms_by_a_threshold_say_which_queries_go_where(
+    open_page: Open, demo: Database, store: PreferenceStore
+) -> None:
+    open_page("playground", "Ada")  # signs in
+    rated(store, 3)
+    app = open_page("playground", "Ada")
+    app.toggle(key="playground.two").set_value(True).run()
+    assert "wins with at least" in words(app) and "your last 3 rated queries" in words(app)
+    app.selectbox(key="playground.weak").set_value(0).run()
+    assert "two different LLMs" in words(app)
+
+
+def rated(store: PreferenceStore, n: int) -> None:
+    for _ in range(n):
+        assignment = store.assign(UserId("Ada"))
+        assert assignment is not None
+        store.record(UserId("Ada"), assignment.token, Outcome.A, minimum_dwell=0)
 
 
 @pytest.mark.parametrize("prompt", ["it's", 'say "hi" & $HOME `x` \\n', "two\nlines", "ü 漢字"])

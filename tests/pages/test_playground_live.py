@@ -12,6 +12,7 @@ from core.providers.writing import Writing
 from db.demo import LLMS
 from db.engine import Database
 from db.preferences import PreferenceStore
+from db.tradeoffs import Tradeoffs
 from tests.openai_server import PROVIDER_BODY, OpenAIServer
 from tests.pages.test_pages import button, sent, words
 from tests.planted import HashEncoder
@@ -234,3 +235,47 @@ def test_without_a_provider_demo_llms_answer_from_what_they_wrote_and_a_blind_pa
     assert "A stored response to the query most like yours" in words(app)
     button(app, "B is").click().run()
     assert words(app).count("Not written for you") == 2
+
+
+def rows(database: Database, statement: str) -> list[tuple[object, ...]]:
+    with database.read() as session:
+        return [tuple(row) for row in session.execute(text(statement))]
+
+
+def test_a_thumb_is_the_decisions_outcome_and_another_llm_an_override(
+    open_page: Open, demo: Database, server: OpenAIServer
+) -> None:
+    point(demo, "good")
+    app = ask(open_page("playground", "Ada"))
+    asked = app.session_state["playground.asked"]
+    app.feedback[0].set_value(1).run()
+    assert not app.error
+    app.feedback[0].set_value(0).run()
+    assert rows(demo, "SELECT reward, source FROM routing_decisions") == [(0.0, "playground")]
+    chosen = asked.runner_up.choice
+    other = next(box for box in app.selectbox if box.label == "Use another LLM")
+    settled(other.set_value(chosen.llm).run())
+    assert app.session_state["playground.answer"][1].llm.llm_id == chosen.llm
+    kept = "SELECT llms.key, d.source FROM routing_decisions d JOIN llms ON llms.id = d.llm_id ORDER BY d.id"
+    assert rows(demo, kept) == [(asked.pick.choice.llm, "playground"), (chosen.llm, "playground override")]
+    app.run()
+    assert server.seen == {"good": 2} and not app.feedback
+
+
+def test_after_a_comparison_the_price_of_the_preferred_one_is_asked_for_once(
+    open_page: Open, demo: Database, server: OpenAIServer
+) -> None:
+    point(demo, "one", "two", "three", "four", "five")
+    with demo.write() as session:  # what the population likes best costs most
+        session.execute(text("UPDATE llms SET output_price = 40 WHERE key = 'demo-structured'"))
+    app = compared(open_page("playground", "Ada"))
+    pair = app.session_state["playground.pair"]
+    dear = max((0, 1), key=lambda side: pair.llms[side].output_price)
+    button(app, f"{'AB'[dear]} is").click().run()
+    assert not app.exception and not app.error
+    name = pair.llms[dear].name
+    assert "more per 1,000 such queries" in words(app)
+    button(app, f"Yes, {name}").click().run()
+    assert "more per 1,000 such queries" not in words(app)
+    (answer,) = Tradeoffs(demo).of(ADA)
+    assert answer.dearer and answer.dollars > 0
