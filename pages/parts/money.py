@@ -90,7 +90,9 @@ def meaning(known: Past, alpha: float, who: str) -> str:
             part = wilson(int(counts[column]), n)
             named.append(f"{part.value:.0%} ({part.low:.0%} to {part.high:.0%}) to {known.names[column]}")
     price = mean_price(known.cost[np.arange(n), picks])
-    return f"{', '.join(named)}; {price}, on {whose(who)} last {n} rated queries.".replace("$", "\\$")
+    return f"{', '.join(named)}; {price}, on {whose(who)} last {n} rated {'query' if n == 1 else 'queries'}.".replace(
+        "$", "\\$"
+    )
 
 
 def mean_price(spent: np.ndarray) -> str:
@@ -99,7 +101,7 @@ def mean_price(spent: np.ndarray) -> str:
     if not len(spent):
         return "prices unknown"
     half = 1.96 * float(spent.std(ddof=1)) / len(spent) ** 0.5 if len(spent) > 1 else 0.0
-    return f"about {dollars(float(spent.mean()))} a query (± {dollars(half)})"
+    return f"about {dollars(float(spent.mean()))} a query" + (f" (± {dollars(half)})" if half else "")
 
 
 def show_two(known: Past, who: str) -> None:

@@ -42,7 +42,7 @@ def test_from_a_prompt_to_a_rating_that_moves_the_choice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PREFROUTE_TEST_KEY", SECRET)
-    provider = {"base_url": openai_server.base_url, "timeout": 20, "retries": 0, "key": "PREFROUTE_TEST_KEY"}
+    provider = {"base_url": openai_server.base_url, "timeout": 60, "retries": 0, "key": "PREFROUTE_TEST_KEY"}
     address = serve(PREFROUTE_DEVICE="cpu", PREFROUTE_PROVIDERS=json.dumps({"test": provider}))
     page.set_default_timeout(PATIENCE)
     sign_in(page, address)
@@ -51,10 +51,10 @@ def test_from_a_prompt_to_a_rating_that_moves_the_choice(
     point(tmp_path / "app.db", "endless")
     page.goto(f"{address}/playground")
     ask(page, PROMPT)
-    page.get_by_text("ms to decide").wait_for()
-    page.get_by_text("and and and").wait_for()
+    page.get_by_text("ms to decide").first.wait_for()
+    page.get_by_text("and and and").first.wait_for()
     page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_text("You stopped it here").wait_for()
+    page.get_by_text("You stopped it here").first.wait_for()
     assert page.get_by_text(PROMPT).first.is_visible()
     assert openai_server.seen == {"endless": 1}
 
@@ -68,12 +68,12 @@ def test_from_a_prompt_to_a_rating_that_moves_the_choice(
 
     # Both sides at the same time, then a vote that counts.
     point(tmp_path / "app.db", "slow")
-    page.get_by_text("Decide only").click()
+    page.get_by_text("Decide only").first.click()
     ask(page, f"{PROMPT}, once more")
     page.get_by_role("button", name="Compare with the runner-up, blind").click()
     page.get_by_role("button", name="Discard").wait_for()
     # Both are the same model here and say the same words: there is nothing to choose, and nothing is stored.
-    page.get_by_text("Both wrote the same words").wait_for()
+    page.get_by_text("Both wrote the same words").first.wait_for()
     assert ratings_of(tmp_path / "app.db", "Ada") == []
     with sqlite3.connect(tmp_path / "app.db", timeout=30) as connection:
         for (number,) in connection.execute("SELECT id FROM llms").fetchall():
@@ -85,7 +85,7 @@ def test_from_a_prompt_to_a_rating_that_moves_the_choice(
     vote.wait_for()
     page.wait_for_timeout(1000)  # the minimum dwell
     vote.click()
-    page.get_by_text("Saved: A is better").wait_for()
-    page.get_by_text("nothing was trained in between").wait_for()
+    page.get_by_text("Saved: A is better").first.wait_for()
+    page.get_by_text("nothing was trained in between").first.wait_for()
     assert [outcome for outcome, _ in ratings_of(tmp_path / "app.db", "Ada")] == ["a"]
     assert SECRET not in (tmp_path / "server.log").read_text() and PROMPT not in (tmp_path / "server.log").read_text()

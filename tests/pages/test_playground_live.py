@@ -30,9 +30,9 @@ def _words_for_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> OpenAIServer:
-    """The provider `test`, which gives up soon and does not repeat."""
-    provider = {"base_url": openai_server.base_url, "timeout": 1.0, "retries": 0}
-    monkeypatch.setenv("PREFROUTE_PROVIDERS", json.dumps({"test": provider}))
+    """The providers `test`, patient enough for a busy machine, and `hasty`, for what never answers; neither repeats."""
+    patient = {"base_url": openai_server.base_url, "timeout": 60, "retries": 0}
+    monkeypatch.setenv("PREFROUTE_PROVIDERS", json.dumps({"test": patient, "hasty": patient | {"timeout": 1}}))
     return openai_server
 
 
@@ -40,7 +40,8 @@ def point(database: Database, *models: str) -> None:
     """Let the demo LLMs be asked as these models, the last one for all that are left."""
     with database.write() as session:
         for i, llm in enumerate(LLMS):
-            endpoint = f"test/{models[min(i, len(models) - 1)]}"
+            model = models[min(i, len(models) - 1)]
+            endpoint = f"{'hasty' if model == 'stall' else 'test'}/{model}"
             session.execute(
                 text("UPDATE llms SET endpoint = :to WHERE key = :key"), {"to": endpoint, "key": llm.llm_id}
             )
