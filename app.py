@@ -18,6 +18,7 @@ PAGES = {
         "playground": "Try the router",
         "routing": "Who gets which LLM",
         "leaderboard": "LLM leaderboard",
+        "evaluation": "Honest evaluation",
     },
     "Manage": {
         "data": "Data in and out",

@@ -15,6 +15,7 @@ from core.errors import PrefRouteError, TrainingCancelled
 from core.settings import ROOT, Settings
 from db.comparisons import COMPARISON, compare_versions
 from db.engine import Database
+from db.evaluations import EVALUATION, evaluate_honestly
 from db.execution import Execution, Pulse
 from db.runs import TRAINING, LostRun, Run, TrainingRuns, worker_name
 from db.trainings import train_router
@@ -29,6 +30,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc")  # torch
 EXECUTORS: dict[str, Callable[[Execution], tuple[dict[str, Any], str]]] = {
     TRAINING: train_router,
     COMPARISON: compare_versions,
+    EVALUATION: evaluate_honestly,
 }
 
 
