@@ -17,6 +17,7 @@ PAGES = {
         "overview": "Overview",
         "playground": "Try the router",
         "routing": "Who gets which LLM",
+        "embeddings": "Learned map",
         "leaderboard": "LLM leaderboard",
         "evaluation": "Honest evaluation",
     },

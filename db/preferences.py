@@ -288,6 +288,11 @@ class PreferenceStore:
         with self._database.read() as session:
             return snapshots.one_user(session, user)
 
+    def histories(self, users: Sequence[int]) -> PreferenceDataset:
+        """What some users said that is in force, by the ids of their rows; users without ratings are there too."""
+        with self._database.read() as session:
+            return snapshots.some_users(session, users)
+
     def revision(self) -> str:
         """Changes with every event and every LLM that comes or goes: equal revisions, equal snapshots."""
         # Both, because a removal leaves the highest id, and another process may commit a lower one later.

@@ -13,7 +13,7 @@ import numpy as np
 from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import RecentTexts, TextEncoder
 from core.errors import NotFound
-from core.explain import Reason, explain
+from core.explain import Nearest, Reason, explain, nearest_rated
 from core.routers import load_router
 from core.routers.base import Onboards, Personal, Pooled, Probabilities, Router
 from core.routers.bradley_terry import BradleyTerryRouter
@@ -23,6 +23,7 @@ from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
 
 OTHERS_KEPT = 4  # versions in memory beside the one in service
+NEAREST = 3  # rated queries that are shown beside a decision
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +73,7 @@ class Decision:
 
     `lead` is the posterior probability that the first choice is truly liked better than the second; None where the
     router has no posterior. `rungs` are the kinds of router behind the choice with their shares, most first; empty
-    where it is one alone.
+    where it is one alone. `nearest` are the person's rated queries that read most like this one.
     """
 
     service: str
@@ -82,6 +83,7 @@ class Decision:
     lead: float | None
     reasons: tuple[Reason, ...]
     rungs: tuple[tuple[str, float], ...]
+    nearest: tuple[Nearest, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +189,7 @@ class Serving:
             low, high = np.quantile(draws, [0.025, 0.975], axis=0).tolist()
             lead = float((draws[:, order[0]] > draws[:, order[1]]).mean()) if len(order) > 1 else None
             reasons = explain(router, user, query, history) if explained else ()
+        nearest = nearest_rated(query, history, self._encoder, NEAREST) if explained else ()
         rungs: list[tuple[str, float]] = []
         if isinstance(router, Pooled):
             rungs = list(zip(router.names, router.rungs(user, [query], history)[0].tolist(), strict=True))
@@ -206,7 +209,9 @@ class Serving:
             if (llm := by_id.get(router.llms[i]))
         ]
         rungs.sort(key=lambda rung: -rung[1])
-        return Decision(service.name, service.version, len(history), tuple(choices), lead, reasons, tuple(rungs))
+        return Decision(
+            service.name, service.version, len(history), tuple(choices), lead, reasons, tuple(rungs), nearest
+        )
 
     def _load(self, version: int) -> Router:
         known = next((v for v in self._registry.versions() if v.id == version), None)

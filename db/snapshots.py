@@ -21,6 +21,7 @@ from core.domain import (
     User,
     UserId,
 )  # fmt: skip
+from db.base import parts
 from db.events import in_force
 from db.models import ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
 
@@ -40,7 +41,23 @@ def one_user(session: Session, user: UserId) -> PreferenceDataset:
     """One user's ratings in force over all LLMs, in four statements; of a stranger none."""
     user_id = session.scalar(select(UserRow.id).where(UserRow.name == user)) or 0
     rows = session.execute(_columns().where(ComparisonRow.user_id == user_id, in_force())).all()
-    return _dataset(session, rows, {user_id: user}, user_id)
+    return _dataset(session, rows, {user_id: user}, [user_id])
+
+
+def some_users(session: Session, users: Sequence[int]) -> PreferenceDataset:
+    """The ratings in force of some users, given by their rows' ids; each is in `users`, also who has none."""
+    it = ComparisonRow
+    rows = [
+        row
+        for part in parts(users)
+        for row in session.execute(_columns().where(it.user_id.in_(part), in_force()).order_by(it.id))
+    ]
+    names = {
+        row.id: UserId(row.name)
+        for part in parts(users)
+        for row in session.execute(select(UserRow.id, UserRow.name).where(UserRow.id.in_(part)))
+    }
+    return _dataset(session, rows, names, users)
 
 
 def _columns() -> Select[*tuple[Any, ...]]:
@@ -49,7 +66,7 @@ def _columns() -> Select[*tuple[Any, ...]]:
 
 
 def _dataset(
-    session: Session, rows: Sequence[Row[*tuple[Any, ...]]], users: dict[int, UserId], only: int | None
+    session: Session, rows: Sequence[Row[*tuple[Any, ...]]], users: dict[int, UserId], only: Sequence[int] | None
 ) -> PreferenceDataset:
     code = {outcome: i for i, outcome in enumerate(OUTCOMES)}
     table = np.array(
@@ -81,10 +98,10 @@ def _rows_of(ids: np.ndarray[Any, Any], known: Sequence[int]) -> np.ndarray[Any,
     return np.asarray(sorter[np.searchsorted(np.array(known, np.int64), ids, sorter=sorter)], np.int32)
 
 
-def _queries(session: Session, occurring: np.ndarray[Any, Any], only: int | None) -> list[tuple[int, Query]]:
+def _queries(session: Session, occurring: np.ndarray[Any, Any], only: Sequence[int] | None) -> list[tuple[int, Query]]:
     named = select(ComparisonRow.query_id)
-    if only is not None:
-        named = named.where(ComparisonRow.user_id == only)
+    if only is not None and len(only) == 1:
+        named = named.where(ComparisonRow.user_id == only[0])
     present = set(np.unique(occurring).tolist())  # without those whose every rating was withdrawn
     rows = session.execute(
         select(QueryRow.id, QueryRow.key, QueryRow.turns, TaskRow.name)

@@ -65,6 +65,30 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def trained_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with the demo world and a ladder in service, trained briefly. To be copied, never written to."""
+    from core.encoders import SentenceEncoder
+    from core.optimisation import TrainConfig
+    from core.training import train
+    from db.demo.loading import load
+    from db.embeddings import CachedEncoder
+    from db.engine import Database
+    from db.preferences import PreferenceStore
+    from db.routers import RouterRegistry
+
+    path = tmp_path_factory.mktemp("trained") / "world.db"
+    database = Database.open(f"sqlite:///{path}")
+    load(database)
+    encoder = CachedEncoder(SentenceEncoder(""), database)
+    router, report = train(PreferenceStore(database).snapshot(), encoder, TrainConfig(epochs=6, device="cpu"))
+    registry = RouterRegistry(database)
+    card = {**report.to_dict(), "kind": router.kind, "encoder": encoder.id, "llms": list(router.llms)}
+    registry.activate(registry.publish(router.kind, router.to_bytes(), card).id, by="test", reason="for tests")
+    database.dispose()  # the last connection's end folds the write-ahead log into the one file
+    return path
+
+
+@pytest.fixture(scope="session")
 def chromium() -> "Iterator[Browser]":
     """The system's Chromium, driven by Playwright; nothing is downloaded."""
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)

@@ -3,7 +3,7 @@ like best.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,39 @@ class Onboards(Router, Protocol):
         """The same router with a further column, the last, for `llm`: from its description and from what people said
         of it so far. `history` is all that everyone said, of it and of the others. No gradient step. Raises
         InvalidInput for an LLM that the router knows.
+        """
+        ...
+
+
+class States(NamedTuple):
+    """People [U, D], queries [Q, D] and LLMs [L, D] in one space of tastes, whose origin is a person without ratings.
+
+    The inner product of a person and an LLM is how far this person's score of it departs from a stranger's, on average
+    over the queries and beside the other LLMs. A query stands where a person would stand who likes everywhere what the
+    average person likes there.
+    """
+
+    users: Probabilities
+    queries: Probabilities
+    llms: Probabilities
+
+
+@runtime_checkable
+class Batched(Router, Protocol):
+    """A router that answers for many people in one call, for much less than one call each."""
+
+    def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
+        """[U, Q, L]: `predict_proba` of each of `history.users`, each from their own ratings there and no others."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Batched, Protocol):
+    """A router with a vector for each person, query and LLM: what a map can show."""
+
+    def states(self, queries: Sequence[Query], history: PreferenceDataset) -> States:
+        """The states of `history.users`, of `queries` and of `llms`. Each person's comes from their own ratings only,
+        so that it is the same whoever else is asked about.
         """
         ...
 

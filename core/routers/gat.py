@@ -4,7 +4,7 @@ parameter.
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -23,8 +23,10 @@ from core.graph import build_graph, llm_vectors, query_vectors, task_rows
 from core.network import NetworkShape, Nodes, Posterior, PosteriorGAT, ratings_of
 from core.newcomers import welcomed
 from core.optimisation import Epoch, FitReport, TrainConfig, fit_network
-from core.routers.base import Probabilities, softmax
+from core.routers.base import Probabilities, States, softmax
 from core.routers.remembered import remembered
+
+PEOPLE_AT_ONCE = 256  # in one batch: the posterior's columns are as long as the longest history in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,15 +149,54 @@ class GatRouter:
         """
         if history is None:
             return PreferenceDataset.from_comparisons([], [], self.known_llms, [user])
+        own = self._readable(history.of_user(user))
+        return replace(own, users=(user,), user=np.zeros(len(own), np.int32))
+
+    def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
+        """See `Batched`."""
+        parts = [self._features(some, queries) for some in self._in_batches(history)]
+        none = np.zeros((0, len(queries), len(self.known_llms)))
+        return np.concatenate([
+            none,
+            *(softmax((base + torch.einsum("qld,ud->uql", phi, w.w)).cpu().numpy()) for w, phi, base in parts),
+        ])  # fmt: skip
+
+    def states(self, queries: Sequence[Query], history: PreferenceDataset) -> States:
+        """See `Embeds`. People are the modes of their weights beside the weights of a stranger."""
+        stranger = PreferenceDataset.from_comparisons([], [], self.known_llms, [UserId("a stranger")])
+        posterior, phi, base = self._features(stranger, queries)
+        w, phi_of = posterior.w[0], phi.double().cpu().numpy()  # [D], [Q, L, D]
+        centred = phi_of - phi_of.mean(1, keepdims=True)
+        average = softmax((base + phi @ w).cpu().numpy())  # [Q, L]
+        people = [self._posterior(some, ())[0].w - w for some in self._in_batches(history)]
+        return States(
+            np.concatenate([np.zeros((0, len(w))), *(part.double().cpu().numpy() for part in people)]),
+            np.einsum("ql,qld->qd", average, centred),
+            centred.mean(0) if len(queries) else np.zeros(phi_of.shape[1:]),
+        )
+
+    def _in_batches(self, history: PreferenceDataset) -> Iterator[PreferenceDataset]:
+        """The readable ratings of so many people at a time, in the order of `history.users`; also of those without."""
+        order = np.argsort(history.user, kind="stable")
+        bounds = np.searchsorted(history.user[order], np.arange(len(history.users) + 1))
+        for first in range(0, len(history.users), PEOPLE_AT_ONCE):
+            last = min(first + PEOPLE_AT_ONCE, len(history.users))
+            some = self._readable(history.where(order[bounds[first] : bounds[last]]))
+            yield replace(some, users=history.users[first:last], user=some.user - np.int32(first))
+
+    def _readable(self, ratings: PreferenceDataset) -> PreferenceDataset:
+        """The ratings between LLMs that this router knows, over just the queries rated and `llms`."""
         column = {llm: i for i, llm in enumerate(self.llms)}
-        to_column = np.array([column.get(m.llm_id, -1) for m in history.llms], np.int32)
-        own = history.of_user(user)
-        own = own.where((to_column[own.llm_a] >= 0) & (to_column[own.llm_b] >= 0)) if len(own) else own
-        rated, query = np.unique(own.query, return_inverse=True)
-        return PreferenceDataset(
-            (user,), tuple(history.queries[i] for i in rated), self.known_llms, np.zeros(len(own), np.int32),
-            query.astype(np.int32), to_column[own.llm_a], to_column[own.llm_b], own.outcome, own.time, own.ids,
-            own.traits, own.response_a, own.response_b,
+        to_column = np.array([column.get(m.llm_id, -1) for m in ratings.llms], np.int32)
+        known = (
+            ratings.where((to_column[ratings.llm_a] >= 0) & (to_column[ratings.llm_b] >= 0))
+            if len(ratings)
+            else ratings
+        )
+        rated, query = np.unique(known.query, return_inverse=True)
+        return replace(
+            known, queries=tuple(ratings.queries[i] for i in rated), llms=self.known_llms, query=query.astype(np.int32),
+            llm_a=to_column[known.llm_a], llm_b=to_column[known.llm_b],
         )  # fmt: skip
 
     def with_llm(self, llm: LLM, history: PreferenceDataset) -> Self:

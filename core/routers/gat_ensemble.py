@@ -13,7 +13,7 @@ from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import TextEncoder
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
-from core.routers.base import Probabilities, softmax
+from core.routers.base import Probabilities, States, softmax
 from core.routers.folds import folds_of
 from core.routers.gat import GatRouter
 from core.routers.win_rates import Floats
@@ -107,6 +107,16 @@ class GatEnsemble:
     def with_llm(self, llm: LLM, history: PreferenceDataset) -> Self:
         """See `Onboards`: every network finds the newcomer's place for itself."""
         return replace(self, members=tuple(member.with_llm(llm, history) for member in self.members))
+
+    def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
+        """See `Batched`."""
+        return _pooled([member.predict_everyone(queries, history) for member in self.members])
+
+    def states(self, queries: Sequence[Query], history: PreferenceDataset) -> States:
+        """See `Embeds`. The networks' spaces side by side, so that an inner product is the mean of theirs."""
+        each = [member.states(queries, history) for member in self.members]
+        scale = len(each) ** -0.5
+        return States(*(scale * np.concatenate(columns, 1) for columns in zip(*each, strict=True)))
 
     def to_bytes(self) -> bytes:
         """An npz of the networks' own bytes."""

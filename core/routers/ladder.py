@@ -21,7 +21,7 @@ from core.errors import CorruptArtifact, NotEnoughData
 from core.evaluation import Predictions, predict_pairs
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
-from core.routers.base import Probabilities, softmax
+from core.routers.base import Probabilities, States, softmax
 from core.routers.bradley_terry import BradleyTerryRouter
 from core.routers.folds import Fold, folds_of
 from core.routers.gat_ensemble import GatEnsemble
@@ -219,6 +219,25 @@ class LadderRouter:
             for k, rung in enumerate(lower):
                 shared[k] += (_centred(_log(rung.predict_proba(history.users[row], asked, own))) * top).sum()
         return shared / squared if squared > 0 else self.spread
+
+    def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
+        """See `Batched`. The GAT, which costs most, is asked once for all; the other rungs person by person."""
+        *lower, gat = self._sharing_texts()
+        top = _log(gat.predict_everyone(queries, history))  # [U, Q, L]
+        score = np.zeros_like(top)
+        for u, user in enumerate(history.users):
+            own = history.of_user(user)
+            weights = self.weights_for(len(own_ratings(user, own, self.llms).label))
+            score[u] = weights[-1] * top[u]
+            for k, rung in enumerate(lower):
+                if weights[k]:
+                    score[u] += weights[k] * self._widened(k, _log(rung.predict_proba(user, queries, own)), top[u])
+        return softmax(score)
+
+    def states(self, queries: Sequence[Query], history: PreferenceDataset) -> States:
+        """See `Embeds`. Those of the GAT: the other rungs have no space of their own."""
+        gat: GatEnsemble = self._sharing_texts()[-1]
+        return gat.states(queries, history)
 
     def _answers(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None

@@ -1,23 +1,28 @@
-"""Who gets which LLM: one person, one query, the ranked LLMs beside the average user's, and the ratings that weighed
-most.
-"""
+"""Who gets which LLM: one person and one query with the reasons and what would change them, or everyone at once."""
 
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.domain import Query, UserId
+from db.models import Role
+from db.people import Person
+from db.pricing import ranked, reply_tokens
 from db.reports import ratings_per_user, unrated_queries
 from db.serving import Choice, Decision
+from pages.parts.asked import dollars
 from pages.parts.charts import choice_chart, height_of
 from pages.parts.context import context, require
 from pages.parts.empty import show_nothing_to_rate
-from pages.parts.reasons import show_reasons
+from pages.parts.everyone import show_everyone, show_tasks
+from pages.parts.money import show_slider
+from pages.parts.reasons import show_flips, show_reasons, show_style, style_of
 from pages.parts.routers import name_of
 
 FEW_RATINGS = 20
 CLEAR_LEAD = 0.8
 LEAST_SHOWN = 0.01
+ONE, EVERYONE = "One person", "Everyone"
 
 
 def query_label(query: Query) -> str:
@@ -99,46 +104,71 @@ def show_choices(user: str, decision: Decision) -> None:
         st.dataframe(shown, hide_index=True, column_config=percent | price)
 
 
+def show_setting(decision: Decision, query: Query, alpha: float) -> None:
+    """Which LLM is served once cost counts, where that is another than the one liked best."""
+    order = ranked(decision, query, reply_tokens(context().database), alpha)
+    served, liked = order[0], next(priced for priced in order if priced.choice.llm == decision.choices[0].llm)
+    if served.choice.llm != liked.choice.llm:
+        said = (
+            f"At this setting {served.choice.name} is served, for about {dollars(served.cost)} a query instead of "
+            f"{dollars(liked.cost)} by {liked.choice.name}; it is liked best with {served.choice.probability:.0%}."
+        )
+        st.info(said.replace("$", "\\$"))
+
+
+def show_one_person(person: Person) -> None:
+    """One person and one query: the ranked LLMs, the average user's, why, and what would change it."""
+    table = ratings_per_user(here.database)
+    simulated = dict(zip(table["user"], table["simulated"], strict=True))
+    others = [name for name in simulated if name != person.name] if person.role.includes(Role.ANALYST) else []
+
+    def user_label(name: str) -> str:
+        """A name with what must be said about it."""
+        if name == person.name:
+            return f"{name} (you)"
+        return f"{name} (simulated)" if simulated.get(name) else name
+
+    left, right = st.columns([1, 2])
+    chosen = left.selectbox("User", [person.name, *others], key="routing.user", format_func=user_label)
+    unrated = unrated_queries(here.database, UserId(chosen), limit=200)
+    picked: Query | None = right.selectbox(
+        "A query they have not rated", unrated, key="routing.query", format_func=query_label
+    )
+    typed = st.text_area(
+        "Or type a query", key="routing.typed", max_chars=8000, height=80, placeholder="Anything you would ask an LLM"
+    )
+    query = Query.typed(typed) if typed.strip() else picked
+    if query is None:
+        if table["ratings"].sum():
+            st.info(f"{user_label(chosen)} rated every query here. Type one above.")
+        else:
+            show_nothing_to_rate()
+        return
+    with st.spinner("Deciding"):
+        decision = here.serving.decide(UserId(chosen), query)
+    if len(decision.choices) == 0:
+        show_nothing_to_rate()
+        return
+    own = chosen == person.name
+    show_standing(user_label(chosen), decision)
+    show_figures(decision)
+    show_choices(user_label(chosen), decision)
+    if decision.version is not None:
+        show_setting(decision, query, show_slider(UserId(chosen), "you" if own else chosen))
+    show_reasons(decision)
+    if decision.version is not None:
+        style = style_of(UserId(chosen))
+        show_flips(decision, query, style)
+        show_style(style, own=own)
+        show_tasks(UserId(chosen))
+
+
 person = require("rater")
 here = context()
 st.title("Who gets which LLM")
-
-table = ratings_per_user(here.database)
-simulated = dict(zip(table["user"], table["simulated"], strict=True))
-names = [person.name, *(name for name in simulated if name != person.name)]
-
-
-def user_label(name: str) -> str:
-    """A name with what must be said about it."""
-    if name == person.name:
-        return f"{name} (you)"
-    return f"{name} (simulated)" if simulated.get(name) else name
-
-
-left, right = st.columns([1, 2])
-chosen = left.selectbox("User", names, key="routing.user", format_func=user_label)
-unrated = unrated_queries(here.database, UserId(chosen), limit=200)
-picked: Query | None = right.selectbox(
-    "A query they have not rated", unrated, key="routing.query", format_func=query_label
-)
-typed = st.text_area(
-    "Or type a query", key="routing.typed", max_chars=8000, height=80, placeholder="Anything you would ask an LLM"
-)
-
-query = Query.typed(typed) if typed.strip() else picked
-if query is None:
-    if table["ratings"].sum():
-        st.info(f"{user_label(chosen)} rated every query here. Type one above.")
-    else:
-        show_nothing_to_rate()
-    st.stop()
-with st.spinner("Deciding"):
-    decision = here.serving.decide(UserId(chosen), query)
-if len(decision.choices) == 0:
-    show_nothing_to_rate()
-    st.stop()
-
-show_standing(user_label(chosen), decision)
-show_figures(decision)
-show_choices(user_label(chosen), decision)
-show_reasons(decision)
+views = [ONE, EVERYONE] if person.role.includes(Role.ANALYST) else [ONE]
+view = st.segmented_control("Show", views, default=ONE, required=True, key="routing.view") if len(views) > 1 else ONE
+if view == EVERYONE:
+    show_everyone(person.name)
+else:
+    show_one_person(person)

@@ -21,6 +21,7 @@ from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
 from db.runs import TrainingRuns
 from db.serving import Serving
+from db.surveys import Surveys
 from pages.parts.browser import COOKIE
 
 _NAME = "account.name"
@@ -40,6 +41,7 @@ class Context:
     registry: RouterRegistry
     serving: Serving
     providers: Providers
+    surveys: Surveys
 
 
 @st.cache_resource(show_spinner=False)
@@ -53,6 +55,7 @@ def context() -> Context:
         Invites(database),
         TrainingRuns(database, settings.heartbeat_timeout), RouterRegistry(database), Serving(database, encoder),
         Providers(settings.providers, StoredResponses(database, encoder), CallLedger(database)),
+        Surveys(database, encoder),
     )  # fmt: skip
 
 

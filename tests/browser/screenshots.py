@@ -3,6 +3,7 @@
 The README shows two of them. Run it after a change that people see, and look at what it made.
 """
 
+import ast
 import os
 import subprocess
 import sys
@@ -20,10 +21,19 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 FOLDER = Path(__file__).parent / "screenshots"
-PAGES = ("welcome", "rate", "my_ratings", "playground", "routing", "leaderboard", "training", "settings")
 SIZES = {"wide": (1280, 1000), "narrow": (390, 844)}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SHOWN_USER = "simulated-by-occasion-03"
+
+
+def page_names() -> list[str]:
+    """Every page of the navigation, as `app.py` lists them (which cannot be imported: it is the app)."""
+    tree = ast.parse((ROOT / "app.py").read_text(encoding="utf-8"))
+    pages = next(
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PAGES"
+    )
+    groups: dict[str, dict[str, str]] = ast.literal_eval(pages)
+    return [name for scripts in groups.values() for name in scripts]
 
 
 def main() -> None:
@@ -64,7 +74,7 @@ def shoot(browser: "Browser", address: str, state: str, size: str, scheme: Liter
         page.get_by_text("I have read this").click()
         page.get_by_role("button", name="I agree").click()
     page.get_by_role("link", name="Train a router").wait_for()
-    for name in PAGES:
+    for name in page_names():
         page.goto(f"{address}/{'' if name == 'welcome' else name}")
         settle(page)
         if name == "routing" and state == "full":

@@ -1,6 +1,8 @@
 """The app under Streamlit's own test runner, on a database of its own."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,19 @@ def database(url: str) -> Iterator[Database]:
 def demo(database: Database) -> Database:
     load(database)
     return database
+
+
+@pytest.fixture
+def trained(url: str, trained_world: Path) -> Iterator[Database]:
+    """The demo world with a router in service."""
+    with (
+        closing(sqlite3.connect(trained_world)) as source,
+        closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as target,
+    ):
+        source.backup(target)  # not a copy of the file: the app's database may be open already
+    database = Database.open(url)
+    yield database
+    database.dispose()
 
 
 @pytest.fixture

@@ -1,0 +1,207 @@
+"""Surveys of published routers: computed once, and anew only for those who have rated since."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.dataset import PreferenceDataset
+from core.domain import Query, QueryId, UserId
+from core.encoders import TextEncoder
+from core.errors import NotFound
+from core.layout import Layout, lay_out_texts
+from core.routers import load_router
+from core.routers.base import Router, States
+from core.routers.vectors import EncodedOnce
+from core.survey import Survey, answers, by_task, evenly, states
+from db.base import parts
+from db.engine import Database
+from db.events import in_force
+from db.models import ComparisonRow, QueryRow, TaskRow, UserRow
+from db.preferences import PreferenceStore
+from db.routers import RouterRegistry
+
+MOST_PEOPLE = 3_500
+MOST_MAPPED = 1_400  # queries; with the people and the LLMs some 5,000 points, which a browser moves smoothly
+MOST_ASKED = 60  # queries that everybody is asked about
+KEPT = 3  # versions in memory
+
+
+class Rater(NamedTuple):
+    """A person as far as a survey must know: their row, how much they said, and a mark that changes with every word."""
+
+    id: int
+    name: UserId
+    simulated: bool
+    ratings: int
+    mark: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Surveyed:
+    """A survey with what it stands on. `people` of `population` were asked (evenly sampled where they are too many), of
+    `queries_known` queries `survey.mapped` are on the map and `survey.queries` were asked about.
+    """
+
+    version: int
+    survey: Survey
+    simulated: Mapping[UserId, bool]
+    population: int
+    queries_known: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """What is in memory for one version: the router is not, it is as large as all of this."""
+
+    queries: tuple[int, ...]
+    marks: dict[UserId, tuple[int, int]]
+    surveyed: Surveyed
+
+
+class Surveys:
+    """The surveys of one database, in memory. Safe to share between threads: one computes, the others wait for it."""
+
+    def __init__(self, database: Database, encoder: TextEncoder) -> None:
+        self._database, self._encoder = database, encoder
+        self._store, self._registry = PreferenceStore(database), RouterRegistry(database)
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, version: int) -> Surveyed:
+        """What this version tells everyone by what they have said up to now. Raises NotFound, CorruptArtifact."""
+        with self._database.read() as session:
+            everyone = _raters(session)
+            known = _query_tasks(session)
+        people = [everyone[i] for i in evenly(len(everyone), MOST_PEOPLE)]
+        with self._lock:
+            kept = self._kept.get(version)
+            if kept is None or kept.queries != tuple(known):
+                surveyed = self._computed(version, people, known, None)
+            else:
+                changed = [rater for rater in people if kept.marks.get(rater.name) != rater.mark]
+                gone = kept.marks.keys() - {rater.name for rater in people}
+                surveyed = kept.surveyed
+                if changed or gone:
+                    surveyed = self._computed(version, people, known, (changed, surveyed))
+            self._kept[version] = _Kept(tuple(known), {rater.name: rater.mark for rater in people}, surveyed)
+            self._kept.move_to_end(version)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return Surveyed(version, surveyed.survey, surveyed.simulated, len(everyone), len(known))
+
+    def texts(self) -> tuple[tuple[Query, ...], Layout]:
+        """Queries by their text vectors alone: what can be seen before any training."""
+        with self._database.read() as session:
+            known = _query_tasks(session)
+            mapped = _queries(session, [list(known)[i] for i in by_task(list(known.values()), MOST_MAPPED)])
+        vectors = self._encoder.encode([query.text for query in mapped])
+        return mapped, lay_out_texts(np.asarray(vectors, np.float64))
+
+    def _computed(
+        self, version: int, people: list[Rater], known: dict[int, str], before: tuple[list[Rater], Surveyed] | None
+    ) -> Surveyed:
+        """The survey of `people`; with `before` only those given are asked, and the others' answers are taken over."""
+        ask = people if before is None else before[0]
+        router = self._router(version) if ask or before is None else None
+        if before is None:
+            mapped_rows = by_task(list(known.values()), MOST_MAPPED)
+            with self._database.read() as session:
+                mapped = _queries(session, [list(known)[i] for i in mapped_rows])
+            asked = tuple(mapped[i] for i in by_task([query.task for query in mapped], MOST_ASKED))
+        else:
+            mapped, asked = before[1].survey.mapped, before[1].survey.queries
+        survey = None if before is None else before[1].survey
+        if router is not None:
+            history = self._store.histories([rater.id for rater in ask])
+            fresh = _asked(router, asked, mapped, history)
+            survey = fresh if survey is None else _joined(survey, fresh)
+        assert survey is not None  # noqa: S101  asked now or before
+        survey = _only(survey, [rater.name for rater in people])
+        return Surveyed(version, survey, {rater.name: rater.simulated for rater in people}, len(people), len(known))
+
+    def _router(self, version: int) -> Router:
+        found = next((v for v in self._registry.versions() if v.id == version), None)
+        if found is None:
+            raise NotFound(f"There is no router version {version}.")
+        return load_router(found.kind, self._registry.load(version), EncodedOnce(self._encoder))
+
+
+def _asked(router: Router, asked: tuple[Query, ...], mapped: tuple[Query, ...], history: PreferenceDataset) -> Survey:
+    ratings = np.bincount(history.user, minlength=len(history.users)).astype(np.int64)
+    told = answers(router, asked, history).astype(np.float32)
+    stranger = UserId("a stranger")
+    average = router.predict_proba(stranger, asked).astype(np.float32)
+    usual = router.predict_proba(stranger, mapped).argmax(1)
+    return Survey(
+        history.users, ratings, asked, router.llms, told, average, mapped, usual, states(router, mapped, history)
+    )
+
+
+def _joined(before: Survey, fresh: Survey) -> Survey:
+    """Both surveys' people, by the fresh one where they are in both."""
+    stays = np.array([i for i, user in enumerate(before.users) if user not in set(fresh.users)], np.int64)
+    return _people(before, stays, fresh)
+
+
+def _only(survey: Survey, users: list[UserId]) -> Survey:
+    row = {user: i for i, user in enumerate(survey.users)}
+    return _people(survey, np.array([row[user] for user in users], np.int64), None)
+
+
+def _people(survey: Survey, rows: NDArray[np.int64], more: Survey | None) -> Survey:
+    """Some people of a survey, and all of another of the same router and queries."""
+
+    def both(mine: NDArray[Any], other: NDArray[Any] | None) -> NDArray[Any]:
+        return mine[rows] if other is None else np.concatenate([mine[rows], other])
+
+    told = both(survey.probability, more.probability if more else None)
+    place = survey.states
+    if place is not None:
+        other = more.states.users if more and more.states else None
+        place = States(both(place.users, other), place.queries, place.llms)
+    return Survey(
+        (*(survey.users[i] for i in rows), *(more.users if more else ())),
+        both(survey.ratings, more.ratings if more else None), survey.queries, survey.llms, told, survey.average,
+        survey.mapped, survey.usual, place,
+    )  # fmt: skip
+
+
+def _raters(session: Session) -> list[Rater]:
+    """Everyone with ratings in force, by name."""
+    it = ComparisonRow
+    rows = session.execute(
+        select(UserRow.id, UserRow.name, UserRow.simulated, func.count(it.id), func.max(it.id))
+        .join(it, (it.user_id == UserRow.id) & in_force())
+        .group_by(UserRow.id)
+        .order_by(UserRow.name)
+    )
+    return [Rater(i, UserId(name), simulated, n, (n, last)) for i, name, simulated, n, last in rows]
+
+
+def _query_tasks(session: Session) -> dict[int, str]:
+    """The task of every query, by the id of its row."""
+    rows = session.execute(
+        select(QueryRow.id, TaskRow.name).outerjoin(TaskRow, TaskRow.id == QueryRow.task_id).order_by(QueryRow.id)
+    )
+    return {i: task or "" for i, task in rows}
+
+
+def _queries(session: Session, ids: list[int]) -> tuple[Query, ...]:
+    rows = [
+        row
+        for part in parts(ids)
+        for row in session.execute(
+            select(QueryRow.key, QueryRow.turns, TaskRow.name)
+            .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
+            .where(QueryRow.id.in_(part))
+            .order_by(QueryRow.id)
+        )
+    ]
+    return tuple(Query(QueryId(key), tuple(turns), task or "") for key, turns, task in rows)

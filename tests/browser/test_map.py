@@ -1,0 +1,53 @@
+"""The learned map in Chromium: what is selected on it is what stands beside it."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.test_main_job import sign_in
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+
+def test_a_brush_on_the_map_filters_the_heat_map_and_the_table_and_a_click_shows_neighbours(
+    page: "Page", serve: Callable[..., str], tmp_path: Path, trained_world: Path
+) -> None:
+    shutil.copy(trained_world, tmp_path / "app.db")
+    address = serve(PREFROUTE_DEMO="false")
+    page.set_viewport_size({"width": 1400, "height": 1400})
+    sign_in(page, address)
+    page.goto(f"{address}/embeddings")
+    page.get_by_text("everyone, 60 people").wait_for(timeout=120_000)
+    chart = page.locator(".st-key-map-chart canvas, .st-key-map-chart svg").first
+    chart.wait_for()
+    box = chart.bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] * 0.5
+    page.mouse.move(box["x"] + 8, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(middle - 40, box["y"] + 200, steps=4)
+    page.mouse.move(middle, box["y"] + 500, steps=4)
+    page.mouse.up()
+    selection = page.get_by_text(re.compile(r"in the selection, \d+ people"))
+    selection.wait_for(timeout=60_000)
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    said = re.search(r"in the selection, (\d+) people", selection.inner_text())
+    assert said is not None
+    people = int(said[1])
+    assert 0 < people < 60
+    table = page.locator(".st-key-map-people canvas[data-testid=data-grid-canvas] table")
+    table.wait_for(state="attached")
+    assert table.get_attribute("aria-rowcount") == str(people + 1)
+    heat = page.locator(".st-key-map-heat [aria-label*='most personal'], .st-key-map-heat [aria-roledescription]").first
+    assert f"of {people} people" in (heat.get_attribute("aria-label") or "")
+
+    page.get_by_label("Find").fill("Demo Terse")
+    page.get_by_label("Find").press("Enter")
+    page.get_by_text("nearest in the full space").wait_for(timeout=60_000)
