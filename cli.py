@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": data.demo,
     "import": data.import_ratings,
     "export": data.export,
+    "dataset": data.dataset,
     "users": data.users,
     "campaign": campaigns.campaign,
     "backup": data.backup,

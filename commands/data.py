@@ -1,6 +1,7 @@
 """What comes in, goes out, and is here: the demo world, imports, exports, people."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -65,22 +66,61 @@ def import_ratings(
     say("\n".join(lines), as_json=as_json, value=value)
 
 
-def export(
-    path: Annotated[Path, typer.Argument(help="The file to write: .jsonl, .jsonl.gz or .parquet.")],
+def export(  # noqa: PLR0917  options of a command
+    path: Annotated[Path, typer.Argument(help="The file to write: .jsonl, .jsonl.gz, .parquet, for some .csv.")],
+    format: Annotated[str, typer.Option(help="arena, dpo, rankings, ratings or edges.")] = "arena",
+    task: Annotated[str | None, typer.Option(help="Only ratings about this task.")] = None,
+    people_only: Annotated[bool, typer.Option("--people-only", help="Without simulated users.")] = False,
+    since: Annotated[datetime | None, typer.Option(help="Only ratings from this moment on (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only ratings before this moment (UTC).")] = None,
+    dataset: Annotated[int | None, typer.Option(help="A frozen dataset version instead of what is here now.")] = None,
+    ties: Annotated[str, typer.Option(help="In dpo: drop ties, or write them both ways at half the weight.")] = "drop",
+    keep_names: Annotated[bool, typer.Option("--keep-names", help="Users by name instead of pseudonym.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Export all ratings in the arena schema."""
-    from core.exporters import write
-    from db.preferences import PreferenceStore
+    """Export ratings to a file with a data card beside it. People stand under pseudonyms unless --keep-names."""
+    from core.exporters.selection import Selection
+    from db.datasets import Datasets
 
+    zoned = [moment.replace(tzinfo=UTC) if moment else None for moment in (since, until)]
+    selection = Selection(task, not people_only, zoned[0], zoned[1])
     with Opened() as database:
-        store = PreferenceStore(database)
-        report = write(path, store.comparisons(), store.queries(), store.responses(), store.users())
-    say(
-        f"Wrote {report.rows:,} ratings to {path}, SHA-256 {report.sha256}.",
-        as_json=as_json,
-        value={"rows": report.rows, "sha256": report.sha256, "path": str(path)},
-    )
+        exported = Datasets(database).export(
+            path, format, selection, version=dataset, keep_names=keep_names, ties=ties
+        )  # fmt: skip
+    report = exported.report
+    lines = [f"Wrote {report.rows:,} rows to {path}, SHA-256 {report.sha256}, and its card to {path}.card.json."]
+    lines += [str(exported.card["changed_since_frozen"])] if "changed_since_frozen" in exported.card else []
+    fingerprint = exported.card["dataset_fingerprint"]
+    value = {"rows": report.rows, "sha256": report.sha256, "path": str(path), "dataset_fingerprint": fingerprint}
+    say("\n".join(lines), as_json=as_json, value=value)
+
+
+def dataset(
+    action: Annotated[str, typer.Argument(help="list or freeze")],
+    name: Annotated[str, typer.Argument(help="What to call the version to freeze.")] = "",
+    task: Annotated[str | None, typer.Option(help="Only ratings about this task.")] = None,
+    people_only: Annotated[bool, typer.Option("--people-only", help="Without simulated users.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Freeze the ratings as they stand under a name that exports and training refer to, or list what was frozen."""
+    from core.exporters.selection import Selection
+    from db.datasets import Datasets
+
+    if action not in ("list", "freeze"):
+        raise InvalidInput(f"'{action[:40]}' is neither list nor freeze; nothing was frozen.")
+    with Opened() as database:
+        datasets = Datasets(database)
+        if action == "freeze":
+            found = [datasets.freeze(name, Selection(task, not people_only), by="terminal")]
+        else:
+            found = datasets.versions()
+    rows = [
+        {"id": v.id, "name": v.name, "ratings": v.ratings, "fingerprint": v.fingerprint, "by": v.created_by}
+        for v in found
+    ]
+    text = "\n".join(f"{v.id:>4}  {v.ratings:>9,} ratings  {v.fingerprint[:12]}  {v.name}" for v in found)
+    say(text or "No dataset version yet.", as_json=as_json, value=rows)
 
 
 def users(as_json: Json = False) -> None:

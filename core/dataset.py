@@ -211,15 +211,23 @@ class PreferenceDataset:
         or row ids.
         """
         words = [content_hash(*q.turns) for q in self.queries]
-        rows = sorted(
-            f"{self.users[u]}\x1f{words[q]}\x1f{self.llms[a].llm_id}\x1f{self.llms[b].llm_id}\x1f{OUTCOMES[o]}"
+        return _hashed(
+            (self.users[u], words[q], self.llms[a].llm_id, self.llms[b].llm_id, OUTCOMES[o])
             for u, q, a, b, o in zip(self.user, self.query, self.llm_a, self.llm_b, self.outcome, strict=True)
         )
-        return hashlib.sha256("\x1e".join(rows).encode()).hexdigest()
 
     def outcome_of(self, row: int) -> Outcome:
         """The outcome of one comparison."""
         return OUTCOMES[int(self.outcome[row])]
+
+
+def fingerprint_of(rows: Iterable[tuple[str, tuple[str, ...], str, str, str]]) -> str:
+    """`PreferenceDataset.fingerprint` of (user, turns of the query, LLM A, LLM B, outcome), without the dataset."""
+    return _hashed((user, content_hash(*turns), a, b, outcome) for user, turns, a, b, outcome in rows)
+
+
+def _hashed(rows: Iterable[tuple[str, ...]]) -> str:
+    return hashlib.sha256("\x1e".join(sorted("\x1f".join(row) for row in rows)).encode()).hexdigest()
 
 
 def _seconds(moment: datetime | None) -> float:

@@ -15,14 +15,13 @@ from pathlib import Path
 from core import importers
 from core.domain import Bundle, LLMId, Rejected
 from core.errors import InvalidInput, PrefRouteError
+from core.exporters.files import escaped
 from core.inspection import Finding, inspect
 from core.renaming import renamed
 from db.bundles import ImportReport, Preview, rows_of
 from db.preferences import PreferenceStore
 
 log = logging.getLogger(__name__)
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 class _Cancelled(Exception):
@@ -152,5 +151,5 @@ def rejects_csv(rejected: tuple[Rejected, ...]) -> bytes:
     for row in rejected:
         column = row.reason.split(" ", 1)[0].rstrip(":")
         named = column if column.replace("_", "").isalpha() and column.islower() else ""
-        writer.writerow([row.row, named, f"'{row.reason}" if row.reason.startswith(FORMULA) else row.reason])
+        writer.writerow([row.row, named, escaped(row.reason)])
     return out.getvalue().encode()

@@ -41,6 +41,12 @@ def counts(database: Database) -> Counts:
         return Counts(*session.execute(statement).one())
 
 
+def task_names(database: Database) -> tuple[str, ...]:
+    """Every task by name."""
+    with database.read() as session:
+        return tuple(session.scalars(select(TaskRow.name).order_by(TaskRow.name)))
+
+
 def ratings_per_user(database: Database) -> pd.DataFrame:
     """Columns user, ratings, simulated: every user, those without ratings too, most ratings first."""
     ratings = func.count(ComparisonRow.id)

@@ -125,14 +125,14 @@ def llms(session: Session) -> tuple[LLM, ...]:
     return tuple(_llm(row) for row in session.scalars(_llms()))
 
 
-def _said_by(user: UserId | None) -> ColumnElement[bool]:
+def _said_by(user: UserId | None, upto: datetime | None = None) -> ColumnElement[bool]:
     if user is None:
-        return in_force()
-    return in_force() & (ComparisonRow.user_id == select(UserRow.id).where(UserRow.name == user).scalar_subquery())
+        return in_force(upto)
+    return in_force(upto) & (ComparisonRow.user_id == select(UserRow.id).where(UserRow.name == user).scalar_subquery())
 
 
-def comparisons(session: Session, user: UserId | None) -> Iterator[Comparison]:
-    """Ratings in force, of everyone or of one user, in the order they were stored."""
+def comparisons(session: Session, user: UserId | None, upto: datetime | None = None) -> Iterator[Comparison]:
+    """Ratings in force, now or as they stood then, of everyone or of one user, in the order they were stored."""
     a, b, llm_a, llm_b = aliased(ResponseRow), aliased(ResponseRow), aliased(LLMRow), aliased(LLMRow)
     rows = session.execute(
         select(UserRow.name, QueryRow.key, llm_a.key, llm_b.key, ComparisonRow.outcome, a.key, b.key)
@@ -144,7 +144,7 @@ def comparisons(session: Session, user: UserId | None) -> Iterator[Comparison]:
         .join(llm_b, llm_b.id == ComparisonRow.llm_b_id)
         .join(a, a.id == ComparisonRow.response_a_id)
         .join(b, b.id == ComparisonRow.response_b_id)
-        .where(_said_by(user))
+        .where(_said_by(user, upto))
         .order_by(ComparisonRow.id)
         .execution_options(yield_per=STREAMED)
     )
@@ -156,17 +156,17 @@ def comparisons(session: Session, user: UserId | None) -> Iterator[Comparison]:
         )  # fmt: skip
 
 
-def users(session: Session, user: UserId | None) -> Iterator[User]:
+def users(session: Session, user: UserId | None, upto: datetime | None = None) -> Iterator[User]:
     """Those who gave the ratings in force."""
-    named = select(ComparisonRow.user_id).where(_said_by(user))
+    named = select(ComparisonRow.user_id).where(_said_by(user, upto))
     rows = session.execute(select(UserRow.name, UserRow.simulated).where(UserRow.id.in_(named)).order_by(UserRow.id))
     for name, simulated in rows:
         yield User(UserId(name), simulated)
 
 
-def queries(session: Session, user: UserId | None) -> Iterator[Query]:
+def queries(session: Session, user: UserId | None, upto: datetime | None = None) -> Iterator[Query]:
     """What the ratings in force are about."""
-    named = select(ComparisonRow.query_id).where(_said_by(user))
+    named = select(ComparisonRow.query_id).where(_said_by(user, upto))
     rows = session.execute(
         select(QueryRow.key, QueryRow.turns, TaskRow.name)
         .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
@@ -178,11 +178,11 @@ def queries(session: Session, user: UserId | None) -> Iterator[Query]:
         yield Query(QueryId(key), tuple(turns), task or "")
 
 
-def responses(session: Session, user: UserId | None) -> Iterator[Response]:
+def responses(session: Session, user: UserId | None, upto: datetime | None = None) -> Iterator[Response]:
     """Both sides of the ratings in force, each once."""
     shown = union(
-        select(ComparisonRow.response_a_id).where(_said_by(user)),
-        select(ComparisonRow.response_b_id).where(_said_by(user)),
+        select(ComparisonRow.response_a_id).where(_said_by(user, upto)),
+        select(ComparisonRow.response_b_id).where(_said_by(user, upto)),
     )
     rows = session.execute(
         select(QueryRow.key, LLMRow.key, ResponseRow.turns)

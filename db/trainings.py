@@ -9,6 +9,8 @@ from core.promotion import Incumbent
 from core.readiness import check_enough
 from core.routers import load_router
 from core.routers.vectors import EncodedOnce
+from db.base import utc_now
+from db.datasets import Datasets
 from db.execution import Execution
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry, RouterVersion
@@ -39,6 +41,7 @@ def train_router(execution: Execution) -> tuple[dict[str, Any], str]:
     settings = dict(execution.run.config)
     wanted = settings.pop(PROMOTION, wish()[PROMOTION])
     config = TrainConfig.from_dict(settings)
+    seen_at = utc_now()
     dataset = PreferenceStore(execution.database).snapshot()
     check_enough(dataset)
     execution.encode(dataset)
@@ -48,13 +51,16 @@ def train_router(execution: Execution) -> tuple[dict[str, Any], str]:
     epochs = len(trained.report.fit.curve)
     execution.reach("publishing", epochs, epochs)
     report = trained.report.to_dict()
+    run, fingerprint = execution.run, dataset.fingerprint()
+    frozen = Datasets(execution.database).of_training(fingerprint, len(dataset), run.id, run.requested_by, seen_at)
     card = {
         **report, "kind": trained.router.kind, "encoder": execution.encoder.id, "llms": list(trained.router.llms),
+        "dataset_version": frozen.id,
     }  # fmt: skip
     registry = RouterRegistry(execution.database)
     version = registry.publish(trained.router.kind, trained.router.to_bytes(), card, run_id=execution.run.id)
     serves = _put_in_service(registry, version, execution.run.requested_by, wanted)
-    return {**report, "router_version": version.id, **serves}, dataset.fingerprint()
+    return {**report, "router_version": version.id, **serves}, fingerprint
 
 
 def _incumbent(execution: Execution) -> Incumbent | None:

@@ -81,7 +81,8 @@ def route(url: str, user: str, query: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "import", "export", "users", "train", "routers", "worker", "route", "evaluate"]
+    "command",
+    ["run", "demo", "import", "export", "dataset", "users", "train", "routers", "worker", "route", "evaluate"],
 )
 def test_every_command_explains_itself(command: str) -> None:
     done = cli("sqlite://", command, "--help")
@@ -118,7 +119,13 @@ def test_a_dry_run_counts_and_stores_nothing(url: str, shared_data: Path) -> Non
 def test_what_is_exported_comes_back_as_the_same_ratings(world: str, tmp_path: Path) -> None:
     path = tmp_path / "all.jsonl.gz"
     report = answer(world, "export", str(path))
-    assert report == {"rows": 2400, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "path": str(path)}
+    card = json.loads(path.with_name(path.name + ".card.json").read_text())
+    assert report == {
+        "rows": 2400, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "path": str(path),
+        "dataset_fingerprint": card["dataset_fingerprint"],
+    }  # fmt: skip
+    frozen = answer(world, "dataset", "freeze", "all of it")
+    assert isinstance(frozen, list) and frozen[0]["fingerprint"] == card["dataset_fingerprint"]
     assert answer(world, "import", str(path))["added"] == 0  # type: ignore[index]
     fresh = f"sqlite:///{tmp_path / 'fresh.db'}"
     again = answer(fresh, "import", str(path))

@@ -1,18 +1,16 @@
 """The arena format (see `core.importers.arena`), with `comparison_key` and `simulated` so that it reads back whole."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-from core.domain import Comparison, LLMId, Outcome, Query, QueryId, Response, ResponseId, User, UserId
-from core.errors import InvalidInput
-from core.exporters import ExportReport, Row, write_rows
+from core.domain import Comparison, Outcome
+from core.exporters.files import ExportReport, Row, write_rows
+from core.exporters.material import CONVERSATION, Material
 
 WINNERS = {Outcome.A: "model_a", Outcome.B: "model_b", Outcome.TIE: "tie", Outcome.BOTH_BAD: "tie (bothbad)"}
 
-_ROLES = ("user", "assistant")
-_CONVERSATION = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 SCHEMA = pa.schema(
     [
         ("question_id", pa.string()),
@@ -20,8 +18,8 @@ SCHEMA = pa.schema(
         ("model_b", pa.string()),
         ("winner", pa.string()),
         ("judge", pa.string()),
-        ("conversation_a", _CONVERSATION),
-        ("conversation_b", _CONVERSATION),
+        ("conversation_a", CONVERSATION),
+        ("conversation_b", CONVERSATION),
         ("turn", pa.int64()),
         ("category", pa.string()),
         ("tstamp", pa.float64()),
@@ -29,61 +27,38 @@ SCHEMA = pa.schema(
         ("simulated", pa.bool_()),
     ]
 )
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+COLUMNS = {
+    "model_a": "the LLM on side A", "winner": "model_a, model_b, tie or tie (bothbad)", "judge": "the user",
+    "turn": "how many turns of the user there are; the last is judged", "category": "the task",
+    "tstamp": "seconds since 1970, where known", "simulated": "whether the user is a program",
+}  # fmt: skip
 
 
-def write_arena(
-    path: Path,
-    comparisons: Iterable[Comparison],
-    queries: Iterable[Query],
-    responses: Iterable[Response],
-    users: Iterable[User],
-) -> ExportReport:
+def write(path: Path, comparisons: Iterable[Comparison], material: Material) -> ExportReport:
     """Write each comparison as one row, in the given order, to a .jsonl, .jsonl.gz or .parquet file.
 
-    `comparisons` is read once and streamed; the others are indexed and may hold more than is needed. Reading the file
-    back gives equal comparisons, queries and responses where query ids are `Query.id_of` their turns. Raises
-    InvalidInput, with nothing written, where a comparison's query, user or response is not given or does not fit it.
+    Reading the file back gives equal comparisons, queries and responses where query ids are `Query.id_of` their turns.
+    Raises InvalidInput, with nothing written, where a comparison's query, user or response is not there or misfits.
     """
-    by_query = {query.query_id: query for query in queries}
-    by_response = {response.response_id: response for response in responses}
-    by_user = {user.user_id: user for user in users}
-    return write_rows(path, SCHEMA, _rows(comparisons, by_query, by_response, by_user))
+    return write_rows(path, SCHEMA, _rows(comparisons, material))
 
 
-def _rows(
-    comparisons: Iterable[Comparison],
-    queries: Mapping[QueryId, Query],
-    responses: Mapping[ResponseId, Response],
-    users: Mapping[UserId, User],
-) -> Iterator[Row]:
+def _rows(comparisons: Iterable[Comparison], material: Material) -> Iterator[Row]:
     for c in comparisons:
-        if c.query_id not in queries or c.user_id not in users:
-            raise _misfit(c, "its query or its user is not among those given")
-        query = queries[c.query_id]
+        talk_a, talk_b = material.conversations(c)
+        query = material.query(c)
         yield {
             "question_id": query.query_id,
             "model_a": c.llm_a,
             "model_b": c.llm_b,
             "winner": WINNERS[c.outcome],
-            "judge": c.user_id,
-            "conversation_a": _conversation(c, query, responses.get(c.response_a), c.llm_a),
-            "conversation_b": _conversation(c, query, responses.get(c.response_b), c.llm_b),
+            "judge": material.called(c.user_id),
+            "conversation_a": talk_a,
+            "conversation_b": talk_b,
             "turn": len(query.turns),
             "category": query.task or None,
             "tstamp": c.rated_at.timestamp() if c.rated_at else None,
             "comparison_key": c.key,
-            "simulated": users[c.user_id].simulated,
+            "simulated": material.users[c.user_id].simulated,
         }
-
-
-def _conversation(c: Comparison, query: Query, response: Response | None, llm: LLMId) -> list[dict[str, str]]:
-    if response is None or (response.query_id, response.llm_id) != (c.query_id, llm):
-        raise _misfit(c, f"the response of '{llm}' is not among those given")
-    if len(response.turns) != len(query.turns):
-        raise _misfit(c, f"'{llm}' has {len(response.turns)} responses to {len(query.turns)} turns")
-    pairs = zip(query.turns, response.turns, strict=True)
-    return [{"role": r, "content": text} for pair in pairs for r, text in zip(_ROLES, pair, strict=True)]
-
-
-def _misfit(c: Comparison, why: str) -> InvalidInput:
-    return InvalidInput(f"Comparison '{c.key[:60]}' cannot be exported, so nothing was written: {why}.")

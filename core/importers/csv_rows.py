@@ -29,6 +29,9 @@ def values(path: Path, wanted: Collection[str]) -> Iterator[tuple[int, object]]:
     except UnicodeDecodeError as error:
         raise unreadable(f"The file is not UTF-8 text after row {number}", "save it in the encoding UTF-8") from error
     except csv.Error as error:
+        if "field limit" in str(error):
+            limit = f"{MAX_LINE // 1_000_000} MB"
+            raise unreadable(f"A cell after row {number} is longer than {limit}", "shorten it") from error
         raise unreadable(f"The file is truncated or no CSV after row {number}", "fetch or write it again") from error
     except OSError as error:
         raise unreadable("The file cannot be read to its end", "fetch or write it again") from error

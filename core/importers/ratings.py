@@ -6,6 +6,7 @@ may hold `task`, `rated_at`, `simulated` and `comparison_key`. One turn a query;
 
 from core.domain import Bundle, Rejected
 from core.errors import InvalidInput
+from core.exporters.files import unescaped
 from core.importers import arena
 from core.importers.gathering import Cells, cells, flag, moment, name, printable, text
 from core.importers.tables import SUFFIXES as ALL_SUFFIXES
@@ -30,10 +31,13 @@ _CALLED = {
 
 def read(table: Table) -> Bundle:
     """Every row is one comparison or one `Rejected`. Raises UnreadableFile."""
-    reading = arena.Reading()
+    reading, spreadsheet = arena.Reading(), table.name.lower().endswith(".csv")
     for number, record in table.rows(REQUIRED, OPTIONAL):
         try:
-            reading.add(number, as_arena(cells(record)))
+            given = cells(record)
+            if spreadsheet:
+                given = {k: unescaped(v) if isinstance(v, str) else v for k, v in given.items()}
+            reading.add(number, as_arena(given))
         except InvalidInput as error:
             column, _, why = str(error).partition(" ")
             word = column.rstrip(":")

@@ -21,6 +21,7 @@ MAX_LINE = 10_000_000  # bytes of one JSONL row
 MAX_TEXT_BYTES = 2 * 1024**3  # of a whole file, decompressed
 MAX_JSON_BYTES = 256 * 1024**2  # a .json list has to be in memory as text
 MAX_ROWS = 2_000_000
+MAX_BLANK = 100_000  # empty lines of JSONL: no rows, but a bomb of them takes its time
 BOMB_RATIO, BOMB_FLOOR = 200, 50_000_000
 TOLD_EVERY = 500  # rows between two words about progress
 _PEEK = 1_000
@@ -214,9 +215,12 @@ def _json_list(path: Path) -> Iterator[object]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, object]]:
-    readable, first = False, ""
+    readable, first, blank = False, "", 0
     for number, line in _lines(path):
         if not line.strip():
+            blank += 1
+            if blank > MAX_BLANK:
+                raise unreadable(f"The file has more than {MAX_BLANK:,} empty lines", "remove them")
             continue
         value = _parsed(line, number)
         if isinstance(value, Refused):

@@ -12,6 +12,7 @@ from db.models.campaigns import (
     OptionRow,
     RatingDetailRow,
 )
+from db.models.datasets import DatasetVersionRow, ExportKeyRow
 from db.models.live import ApiKeyRow, ProviderCallRow
 from db.models.material import LLMRow, QueryRow, ResponseRow, TaskRow, TextEmbeddingRow
 from db.models.people import AuditEventRow, BrowserSessionRow, ConsentRow, InviteRow, Role, UserRow
@@ -34,8 +35,10 @@ __all__ = [
     "CampaignRow",
     "ComparisonRow",
     "ConsentRow",
+    "DatasetVersionRow",
     "DraftRow",
     "EventKind",
+    "ExportKeyRow",
     "FlagReason",
     "FlagResolution",
     "FlagRow",

@@ -4,9 +4,11 @@ import streamlit as st
 
 from db.demo import SOURCE
 from db.demo.loading import load
+from db.reports import counts, task_names
 from db.sources import sources
 from pages.parts.context import context, require
 from pages.parts.errors import callback
+from pages.parts.exporting import show_export
 from pages.parts.importing import show_import
 
 person = require("admin")
@@ -29,6 +31,10 @@ def remove(source: str) -> None:
 st.title("Data in and out")
 st.subheader("Import")
 show_import(person.name)
+
+if counts(here.database).ratings:
+    st.subheader("Export")
+    show_export(task_names(here.database), person.name)
 
 st.subheader("What is here")
 found = sources(here.database)

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from core import exporters, importers
 from core.domain import Comparison, LLMId, Outcome, Query, Response, User, UserId
 from core.errors import InvalidInput
-from core.exporters.arena import write_arena
+from core.exporters.arena import write
+from core.exporters.files import ExportReport
+from core.exporters.material import Material
 
 LLMS = ("llm-1", "llm-2")
 MAY = datetime(2024, 5, 1, tzinfo=UTC)
@@ -32,8 +34,11 @@ class World:
     responses: tuple[Response, ...]
     users: tuple[User, ...]
 
-    def write(self, path: Path) -> exporters.ExportReport:
-        return write_arena(path, iter(self.comparisons), self.queries, self.responses, self.users)
+    def write(self, path: Path) -> ExportReport:
+        return write(path, iter(self.comparisons), self.material())
+
+    def material(self) -> Material:
+        return Material.of(self.queries, self.responses, self.users)
 
 
 def a_world(n: int = 5) -> World:
@@ -100,7 +105,7 @@ def test_the_report_counts_the_rows_and_hashes_the_bytes_and_equal_rows_give_equ
 ) -> None:
     first, again = tmp_path / f"first{suffix}", tmp_path / f"again{suffix}"
     report = a_world(450).write(first)
-    assert report == exporters.ExportReport(450, hashlib.sha256(first.read_bytes()).hexdigest())
+    assert report == ExportReport(450, hashlib.sha256(first.read_bytes()).hexdigest())
     assert a_world(450).write(again) == report
     assert len(importers.read(first).comparisons) == 450
 
@@ -170,7 +175,7 @@ def test_an_export_cut_short_leaves_nothing(suffix: str, raised: type[BaseExcept
         raise raised
 
     with pytest.raises(raised):
-        write_arena(tmp_path / f"x{suffix}", breaking(), world.queries, world.responses, world.users)
+        write(tmp_path / f"x{suffix}", breaking(), world.material())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -185,14 +190,14 @@ def test_a_place_or_name_that_cannot_be_written_is_refused(tmp_path: Path) -> No
 
 def test_the_registry_writes_by_name(tmp_path: Path) -> None:
     world = a_world()
-    parts = (world.comparisons, world.queries, world.responses, world.users)
+    parts = (world.comparisons, world.material())
     assert exporters.write(tmp_path / "x.jsonl", *parts) == world.write(tmp_path / "y.jsonl")
-    with pytest.raises(InvalidInput, match=r"'dpo'.*arena"):
-        exporters.write(tmp_path / "z.jsonl", *parts, format="dpo")
+    with pytest.raises(InvalidInput, match=r"'xml'.*arena"):
+        exporters.write(tmp_path / "z.jsonl", *parts, format="xml")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_the_real_mt_bench_votes_come_back_equal(shared_data: Path, suffix: str, tmp_path: Path) -> None:
     read = importers.read(shared_data / "mt_bench_human" / "human_judgments.parquet")
-    write_arena(tmp_path / f"x{suffix}", read.comparisons, read.queries, read.responses, read.users)
+    write(tmp_path / f"x{suffix}", read.comparisons, Material.of(read.queries, read.responses, read.users))
     assert replace(importers.read(tmp_path / f"x{suffix}"), source=read.source) == read

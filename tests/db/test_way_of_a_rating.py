@@ -5,10 +5,10 @@ from threading import Event, Thread
 
 from core.campaigns import Kind
 from core.domain import Outcome
-from core.exporters import write
 from core.graph import RATED_BY, SIDE_A, build_graph
 from core.importers import read
 from db.campaigns import Campaigns
+from db.datasets import Datasets
 from db.people import People
 from db.preferences import PreferenceStore
 from db.runs import TrainingRuns
@@ -60,7 +60,7 @@ def test_a_rating_counts_on_the_leaderboard_in_the_export_and_as_an_edge_of_the_
     store.record(ada, pair.token, Outcome.B, minimum_dwell=0)
     assert int(tally(database).count.sum()) == before + 1
     path = tmp_path / "all.jsonl"
-    write(path, store.comparisons(), store.queries(), store.responses(), store.users())
+    Datasets(database).export(path, keep_names=True)
     (exported,) = read(Path(path)).comparisons
     assert (exported.llm_a, exported.llm_b) == (pair.response_a.llm_id, pair.response_b.llm_id)
     assert exported.outcome is Outcome.B
@@ -77,5 +77,5 @@ def test_a_choice_among_four_is_three_edges_and_three_rows_of_the_export(databas
     ada = People(database, clock).sign_in("Ada").name
     store.record_choice(ada, asked(store, ada).token, 1, minimum_dwell=0)
     path = tmp_path / "all.jsonl"
-    assert write(path, store.comparisons(), store.queries(), store.responses(), store.users()).rows == 3
+    assert Datasets(database).export(path).report.rows == 3
     assert build_graph(store.snapshot(), HashEncoder()).data[RATED_BY].edge_index.shape[1] == 3

@@ -1,12 +1,18 @@
 """The page "Data in and out" by Streamlit's test runner: upload, check, confirm, rejects, what is here."""
 
+import json
+import zipfile
 from collections.abc import Callable
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.exporters import EXPORTERS
+from core.exporters.selection import Selection
+from db.datasets import Datasets
 from db.engine import Database
 from db.preferences import PreferenceStore
+from pages.parts.exporting import _zipped
 from pages.parts.importing import desk_of
 from tests.pages.test_pages import button, words
 
@@ -88,3 +94,26 @@ def test_a_file_that_cannot_be_read_says_why_and_stores_nothing(open_page: Open,
     assert "so nothing was stored" in words(app)
     again = uploaded(open_page("data", "Ada"), "votes.parquet", b"PAR1 no")
     assert "not parquet" in words(again) and "Nothing is here yet" in words(again)
+
+
+def test_what_is_here_can_be_downloaded_with_its_card_and_frozen(open_page: Open, demo: Database) -> None:
+    app = open_page("data", "Ada")
+    assert "A zip of the file and its data card" in words(app)
+    formats = app.selectbox(key="data.export.format")
+    assert len(formats.options) == len(EXPORTERS)
+    formats.select("dpo").run()
+    assert app.selectbox(key="data.export.ties").value == "drop"
+    app.text_input(key="data.freeze.name").set_value("before").run()
+    button(app, "Freeze").click().run()
+    assert [version.name for version in Datasets(demo).versions()] == ["before"]
+    assert "before (2,400 ratings)" in app.selectbox(key="data.export.dataset").options[1]
+    button(app, "Freeze").click().run()
+    assert "needs a name" in words(app)
+
+
+def test_a_download_is_a_zip_of_the_file_and_its_card(open_page: Open, demo: Database) -> None:
+    open_page("data", "Ada")
+    with zipfile.ZipFile(_zipped("x.csv", "edges", Selection(), None, False, "drop")) as packed:
+        assert packed.namelist() == ["x.csv", "x.csv.card.json"]
+        card = json.loads(packed.read("x.csv.card.json"))
+    assert card["rows"] == 2400 and card["simulated_users"] == 60
