@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 import typer
 
-from commands import campaigns, data, keys, llms, registry, routing, serving, training
+from commands import campaigns, data, decisions, keys, llms, registry, routing, serving, training
 from core.errors import PrefRouteError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": serving.run,
     "serve": serving.serve,
     "keys": keys.keys,
+    "decisions": decisions.decisions,
     "demo": data.demo,
     "import": data.import_ratings,
     "export": data.export,
