@@ -82,7 +82,8 @@ def decide(query: Query, taste: UserId, *, own: bool, alpha: float, allowed: tup
 def _load_once(_version: RouterVersion | None) -> None:
     """Load the router and the encoder at a server's first decision, so that its time is that of deciding."""
     router = context().serving.service().router
-    router.predict_proba(STRANGER, [Query.typed("Hello")])
+    # Words nobody used yet: the vector of known ones is in the database, and would leave the encoder unloaded.
+    router.predict_proba(STRANGER, [Query.typed(f"Hello {secrets.token_hex(4)}")])
 
 
 def at(asked: Asked, alpha: float) -> Asked:
