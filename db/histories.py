@@ -25,6 +25,7 @@ from db.models import (
     DraftRow,
     EventKind,
     LLMRow,
+    OptionRow,
     QueryRow,
     ResponseRow,
     RouterVersionRow,
@@ -87,6 +88,7 @@ class Rating:
     """One rating with what was shown and all its versions, oldest first; the last is what holds.
 
     `closed`: its campaign is, so that it stays as it is. `names` of the LLMs, where the campaign tells them now.
+    `several`: it is part of a choice among more than two, which is taken back as one.
     """
 
     query: Query
@@ -95,6 +97,7 @@ class Rating:
     versions: tuple[Version, ...]
     closed: bool = False
     names: tuple[str, str] | None = None
+    several: bool = False
 
     @property
     def now(self) -> Version:
@@ -179,9 +182,11 @@ def rating(database: Database, user: UserId, key: str) -> Rating:
         if not chain:
             raise NotFound("This rating is not among yours. It may have been deleted.")
         a, b, llm_a, llm_b = aliased(ResponseRow), aliased(ResponseRow), aliased(LLMRow), aliased(LLMRow)
+        shown = select(OptionRow.position).where(OptionRow.assignment_id == ComparisonRow.assignment_id)
+        options = shown.correlate(ComparisonRow).exists()
         query, turns, task, key_a, said_a, key_b, said_b, *rest = session.execute(
             select(QueryRow.key, QueryRow.turns, TaskRow.name, llm_a.key, a.turns, llm_b.key, b.turns)
-            .add_columns(llm_a.name, llm_b.name, CampaignRow.open, CampaignRow.reveal)
+            .add_columns(llm_a.name, llm_b.name, CampaignRow.open, CampaignRow.reveal, options)
             .select_from(ComparisonRow)
             .join(QueryRow, QueryRow.id == ComparisonRow.query_id)
             .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
@@ -197,10 +202,10 @@ def rating(database: Database, user: UserId, key: str) -> Rating:
     left, right = (
         Response(posed.query_id, LLMId(llm), tuple(said)) for llm, said in ((key_a, said_a), (key_b, said_b))
     )
-    name_a, name_b, is_open, reveal = rest
+    name_a, name_b, is_open, reveal, several = rest
     told = reveal == Reveal.AT_ONCE or (reveal == Reveal.END and not is_open)
     names = (name_a or key_a, name_b or key_b) if told else None
-    return Rating(posed, left, right, tuple(_version(row) for row in chain), is_open is False, names)
+    return Rating(posed, left, right, tuple(_version(row) for row in chain), is_open is False, names, several)
 
 
 def skipped(database: Database, user: UserId, limit: int) -> list[Skipped]:

@@ -64,9 +64,8 @@ phone = on_phone()
 with st.container(horizontal=True, vertical_alignment="center", key="rate.line"):
     st.subheader(QUESTION, anchor=False)
     # Buttons, not switches: while a switch has the focus, the keys that rate would do nothing.
-    views = st.pills(
-        "View", VIEWS[2:] if phone else VIEWS, selection_mode="multi", key="rate.view", label_visibility="collapsed"
-    )
+    offered = [view for view in VIEWS if view == RAW or (not phone and (view == WHOLE or not assignment.others))]
+    views = st.pills("View", offered, selection_mode="multi", key="rate.view", label_visibility="collapsed")
 line = [f"{progress.today} today", f"{progress.done} of {total}"]
 if progress.seconds_each:
     left = progress.seconds_each * progress.available / 60

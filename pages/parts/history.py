@@ -184,12 +184,14 @@ def _show_answer(user: UserId, rating: Rating) -> None:
     st.markdown(f"Your answer: **{ANSWERS[now.outcome]}**")
     if rating.names:
         st.caption(f"A was {rating.names[0]}, B was {rating.names[1]}.")
+    if rating.several:
+        st.caption("Part of a choice among several responses: withdrawing takes all of it back.")
     if rating.closed:
         st.info("The campaign that asked this is closed, so its ratings can be read and no longer changed.")
         return
     with st.container(horizontal=True, vertical_alignment="center", key="my_ratings.answers"):
         for outcome in Outcome:
-            if outcome == now.outcome:
+            if rating.several or outcome == now.outcome:
                 continue
             # The key carries the version on the screen: a click never changes one that this tab has not shown.
             st.button(

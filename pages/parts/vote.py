@@ -154,13 +154,14 @@ def _show_numbers(user: UserId, assignment: Assignment) -> None:
     token = assignment.token
     asks_worst = assignment.campaign.plan.kind is Kind.BEST_WORST
     best = st.session_state.get(f"rate.best.{token}") if asks_worst else None
-    st.caption("Which is best?" if best is None else f"Best: {best + 1}. Which is worst?", width="content")
+    if best is not None:
+        st.caption(f"Best: {best + 1}.", width="content")
     for place in range(len(assignment.responses)):
         if place == best:
             continue
         choice = Choice(place) if best is None else Choice(best, place)
         st.button(
-            str(place + 1),
+            f"{place + 1} is {'best' if best is None else 'worst'}",
             key=f"rate.place.{place}.{best}.{token}",
             shortcut=str(place + 1),
             on_click=choose_best if asks_worst and best is None else send_choice,

@@ -11,7 +11,7 @@ from core.domain import Outcome
 from core.errors import InvalidInput, NotAllowed
 from db import takeout
 from db.campaigns import Campaigns
-from db.histories import Filter, count
+from db.histories import Filter, count, rating
 from db.models import DraftRow, FlagReason, FlagResolution, FlagRow, RatingDetailRow
 from db.people import People
 from db.preferences import PreferenceStore
@@ -147,7 +147,7 @@ def test_whoever_becomes_anonymous_leaves_no_word_of_their_own(store, campaigns,
 
 def test_ratings_of_a_closed_campaign_are_read_only_and_say_why(store, campaigns, ada):
     store.record(ada, asked(store, ada).token, Outcome.A, minimum_dwell=0)
-    key = next(store.comparisons(ada)).key
+    key = min(said.key for said in store.comparisons(ada))
     campaigns.set_open("Everything", "admin", open=False)
     for act in (lambda: store.edit(ada, key, Outcome.B), lambda: store.withdraw(ada, key), lambda: store.undo(ada)):
         with pytest.raises(NotAllowed, match="campaign is closed"):
@@ -196,9 +196,10 @@ def test_an_undone_choice_is_taken_back_as_one_and_may_be_made_otherwise(several
 
 def test_a_choice_is_withdrawn_as_one_and_not_changed_in_part(several, ada, database):
     several.record_choice(ada, asked(several, ada).token, 0, minimum_dwell=0)
-    key = next(several.comparisons(ada)).key
+    key = min(said.key for said in several.comparisons(ada))
     with pytest.raises(InvalidInput, match="cannot be changed in part"):
         several.edit(ada, key, Outcome.TIE)
+    assert rating(database, ada, key).several
     several.withdraw(ada, key)
     assert len(several.history(ada)) == 0
     assert count(database, ada, Filter()) == 2  # still listed, as withdrawn, each once

@@ -213,7 +213,7 @@ def test_what_must_never_be_is_a_constraint(store, ada, database, change):
 
 
 def test_progress_tells_pace_and_what_is_left(store, ada, clock):
-    assert store.progress(ada) == type(store.progress(ada))(0, 0, 3, None)
+    assert store.progress(ada) == type(store.progress(ada))(0, 0, 0, 3, None)
     for seconds in (5, 9, 600):
         token = store.assign(ada).token
         clock.wait(seconds)
