@@ -140,7 +140,7 @@ class _Examination:
             return {"newcomers": {"reason": str(error)}}
         reference = predict_pairs(BradleyTerryRouter.fit(train, validation, self.encoder), asked, None)
         points = [
-            {"ratings": n, **_against(predict_pairs(fitted, asked, test.where(order < n)), reference)}
+            {"known": n, **_against(predict_pairs(fitted, asked, test.where(order < n)), reference)}
             for n in NEWCOMER_STEPS
         ]
         return {"newcomers": {"points": points}}

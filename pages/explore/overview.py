@@ -32,7 +32,7 @@ if not counts.ratings:
 
 figures = {
     "Ratings": (f"{counts.ratings:,}", f"on {counts.queries:,} queries"),
-    "Users": (f"{counts.users:,}", f"{counts.people:,} people, {counts.simulated:,} simulated"),
+    "Users": (f"{counts.users:,}", f"{counts.simulated:,} of them simulated"),
     f"Active in {state.active.days} days": (f"{state.active.users:,}", f"{state.active.people:,} people"),
     "Pairs of LLMs compared": (f"{state.compared:,} of {pairs:,}", f"{state.enough:,} at least {ENOUGH} times"),
 }

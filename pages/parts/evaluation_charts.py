@@ -51,7 +51,12 @@ def calibration_chart(bins: pd.DataFrame) -> Layered:
     return alt.layer(diagonal.encode(x="x:Q", y="y:Q"), interval, dot).properties(height=300)
 
 
-def curve_chart(curve: pd.DataFrame) -> Layered:
+def call_chart(curve: pd.DataFrame) -> Layered:
+    """Quality against the share of calls to the stronger of two LLMs. `curve` as of `curve_chart`."""
+    return curve_chart(curve, "Share of calls to the stronger LLM")
+
+
+def curve_chart(curve: pd.DataFrame, title: str = "Mean output price of what was taken") -> Layered:
     """Quality against cost, one line each, the router's in the accent. `curve`: `which`, `cost`, `quality`."""
     names = list(dict.fromkeys(curve["which"]))
     colour = alt.Color(
@@ -59,7 +64,7 @@ def curve_chart(curve: pd.DataFrame) -> Layered:
         legend=alt.Legend(orient="top") if len(names) > 1 else None,
     )  # fmt: skip
     base = alt.Chart(curve).encode(
-        x=alt.X("cost:Q", title="Cost", scale=alt.Scale(zero=False)),
+        x=alt.X("cost:Q", title=title, scale=alt.Scale(zero=False)),
         y=alt.Y("quality:Q", title="Quality", scale=alt.Scale(zero=False), axis=alt.Axis(format=".2f")),
         color=colour, tooltip=["which:N", alt.Tooltip("cost:Q", format=".3f"), alt.Tooltip("quality:Q", format=".3f")],
     )  # fmt: skip

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from pages.parts.evaluation_charts import calibration_chart, curve_chart, gain_chart, recall_chart
+from pages.parts.evaluation_charts import calibration_chart, call_chart, curve_chart, gain_chart, recall_chart
 
 Report = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ def _show_newcomers(found: Report) -> None:
         st.caption(f"Not measured: {found['reason']}.")
         return
     rows = [
-        {"split": f"after {point['ratings']} ratings", **_interval(point["gain"]),
+        {"split": f"after {point['known']} ratings", **_interval(point["gain"]),
          "accuracy": point["accuracy"]["value"], "ratings": point["ratings"], "users": point["gain"]["users"]}
         for point in found["points"]
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def _show_pairs(pairs: list[Report]) -> None:
     )  # fmt: skip
     pair = pairs[chosen or 0]
     rows = {"which": "router", "cost": pair["calls"], "quality": pair["quality"]}
-    _draw(pd.DataFrame(rows), curve_chart, "pair", "Share of calls to the stronger LLM against quality")
+    _draw(pd.DataFrame(rows), call_chart, "pair", "Share of calls to the stronger LLM against quality")
     least = {share: pair[f"cpt{share}"] for share in (50, 80)}
     said = [f"CPT({s} %) {'never' if c is None else f'{c:.0%} of calls'}" for s, c in least.items()]
     st.caption(f"APGR {pair['apgr']:.3f} (0.5 is random); {'; '.join(said)}; {pair['ratings']:,} held-out ratings.")

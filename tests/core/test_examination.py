@@ -34,6 +34,7 @@ def test_where_users_differ_personal_routing_is_separable_and_every_control_hold
     assert by["query"]["separable"] and by["time"]["separable"] and by["user"]["separable"]
     assert "reason" in by["task"]  # two topics cannot be split in three
     assert all(control["holds"] for control in found["controls"]), found["controls"]
+    assert [point["known"] for point in found["newcomers"]["points"]] == [0, 5, 10, 20]
     gains = [point["gain"]["value"] for point in found["newcomers"]["points"]]
     assert abs(gains[0]) < 0.1 < gains[-1]
     assert found["new_llm"]["points"][0]["recall"]["value"] <= found["new_llm"]["full"]["recall"]["value"]
