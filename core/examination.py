@@ -34,8 +34,7 @@ Floats = NDArray[np.float64]
 Reach = Callable[[str, int, int], None]
 SHARES = (0.7, 0.1, 0.2)
 SPLITS: tuple[tuple[SplitBy, str], ...] = (
-    ("query", "Queries nobody's ratings of which were seen"), ("time", "Everyone's latest ratings"),
-    ("task", "Topics that were left out"), ("user", "Users who were left out, with what they said so far"),
+    ("query", "Unseen queries"), ("time", "Latest ratings"), ("task", "Unseen topics"), ("user", "Unseen users"),
 )  # fmt: skip
 NEWCOMER_STEPS = (0, 5, 10, 20)
 NEW_LLM_STEPS = (0, 20, 100)

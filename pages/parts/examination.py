@@ -61,6 +61,7 @@ def _show_splits(splits: list[Report]) -> None:
         for split in splits if "gain" in split
     ]  # fmt: skip
     _draw(pd.DataFrame(rows), gain_chart, "splits", "Log-loss gain under each split")
+    st.caption("Of unseen users what they said first is known, and their later half is asked.")
     for split in splits:
         if "reason" in split:
             st.caption(f"{split['what']}: not measured ({split['reason']}).")
