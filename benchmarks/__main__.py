@@ -111,6 +111,20 @@ def controls_command(
         raise typer.Exit(1)
 
 
+@app.command("latency")
+def latency_command(
+    router: Annotated[str, typer.Option(help="The kind of router that decides, fitted to the demo world.")] = "ladder",
+    decisions: Annotated[int, typer.Option(min=20, help="Decisions from memory.")] = 500,
+    clients: Annotated[int, typer.Option(min=1, help="Over HTTP at the same time.")] = 20,
+    users: Annotated[int, typer.Option(min=1, help="People whose memory is measured, for 10,000.")] = 300,
+    out: Out = None,
+) -> None:
+    """Decisions from memory, of unseen prompts, in batches and over HTTP, and what people take, beside bare figures."""
+    from benchmarks.latency import latency
+
+    latency(router, decisions, clients, users, out)
+
+
 def listed(text: str) -> tuple[str, ...]:
     """Names between commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
