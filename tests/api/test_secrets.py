@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from core.exporters import write
+from core.exporters.material import Material
 from db.keys import ApiKeys, Scope
 from tests.api.conftest import Endpoint
 from tests.openai_server import PROVIDER_BODY, SECRET, OpenAIServer
@@ -41,7 +42,8 @@ def test_a_full_run_leaves_no_key_and_no_words_of_a_person_where_others_could_re
             for table in ("routing_decisions", "provider_calls", "audit_events", "api_keys", "llms", "queries")
         ]
     store = endpoint.parts.store
-    write(tmp_path / "all.jsonl", store.comparisons(), store.queries(), store.responses(), store.users())
+    material = Material.of(store.queries(), store.responses(), store.users())
+    write(tmp_path / "all.jsonl", store.comparisons(), material)
     places = {
         "errors": "\n".join(told), "log": caplog.text, "database": str(rows), "models": str(list(client.models.list())),
         "export": (tmp_path / "all.jsonl").read_text(encoding="utf-8"),
