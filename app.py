@@ -22,6 +22,7 @@ PAGES = {
         "evaluation": "Honest evaluation",
     },
     "Manage": {
+        "quality": "Rating quality",
         "data": "Data in and out",
         "training": "Training and routers",
         "settings": "People and settings",
@@ -29,6 +30,7 @@ PAGES = {
 }
 # Pages that raters do not see in the navigation. Each page asks for its role by itself; this only spares the links.
 NEEDS = {
+    "quality": Role.ANALYST,
     "data": Role.ADMIN,
     "training": Role.ADMIN,
     "settings": Role.ADMIN,

@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": data.export,
     "dataset": data.dataset,
     "users": data.users,
+    "gold": data.gold,
     "campaign": campaigns.campaign,
     "backup": data.backup,
     "llms": llms.llms,

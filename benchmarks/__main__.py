@@ -66,6 +66,26 @@ def coldstart_command(
     coldstart(Plan(data, users, ratings, seeds, listed(routers) or tuple(ROUTERS), listed(llms)), out)
 
 
+@app.command("matchmaking")
+def matchmaking_command(
+    data: Folder,
+    users: Annotated[int, typer.Option(min=2, help="The first N users; half of them are new.")] = 200,
+    ratings: Annotated[int, typer.Option(min=1, help="The first K pairs of each user the router is trained on.")] = 50,
+    steps: Annotated[int, typer.Option(min=1, help="Ratings asked of each new user.")] = 50,
+    seeds: Seeds = 3,
+    router: Annotated[str, typer.Option(help="A router with a posterior: ladder or gat.")] = "ladder",
+    out: Out = None,
+) -> None:
+    """Ratings of a new user that our pairs need to the top-1 accuracy of random pairs.
+
+    Exit code 1 where fewer than 30 % are saved.
+    """
+    from benchmarks.matchmaking import Plan, matchmaking
+
+    if not matchmaking(Plan(data, users, ratings, steps, seeds, router), out):
+        raise typer.Exit(1)
+
+
 @app.command("cost")
 def cost_command(
     data: Annotated[Path, typer.Option("--data", help="The folder that holds the sets.")] = SHARED,

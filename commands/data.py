@@ -147,3 +147,50 @@ def backup(
     with Opened() as database:
         size = back_up(database, path, by="cli")
     say(f"Backed up to {path}, {size:,} bytes.", as_json=as_json, value={"path": str(path), "bytes": size})
+
+
+def gold(
+    add: Annotated[
+        Path | None,
+        typer.Option("--add", help="A CSV: query_id, llm_a, llm_b, expected (a, b, tie or both_bad), reason."),
+    ] = None,
+    retire: Annotated[int, typer.Option("--retire", help="The number of an item to ask no more.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """List pairs with a known answer, which test how carefully people rate; add some from a file, or retire one."""
+    import csv
+
+    from core.domain import LLMId, Outcome, QueryId
+    from core.errors import InvalidInput, UnreadableFile
+    from db.gold import Gold
+
+    with Opened() as database:
+        items = Gold(database)
+        if retire:
+            items.retire(retire, "cli")
+        if add is not None:
+            try:
+                rows = list(csv.DictReader(add.read_text(encoding="utf-8").splitlines()))
+            except (OSError, UnicodeDecodeError, csv.Error) as error:
+                raise UnreadableFile(f"'{add}' cannot be read: {error}. Nothing was stored.") from None
+            for number, row in enumerate(rows, 1):
+                try:
+                    expected = Outcome(row["expected"])
+                    items.add(QueryId(row["query_id"]), LLMId(row["llm_a"]), LLMId(row["llm_b"]), expected, "cli",
+                              row["reason"])  # fmt: skip
+                except (KeyError, ValueError, AttributeError) as error:
+                    raise InvalidInput(
+                        f"Row {number} of '{add}' is no gold item: {error}. Earlier rows are in."
+                    ) from None
+        found = items.items()
+    value = [
+        {"number": i.id, "query": i.query_id, "llm_a": i.llm_a, "llm_b": i.llm_b, "expected": i.expected,
+         "reason": i.reason, "set_by": i.set_by, "in_use": i.retired_at is None, "answers": i.asked}
+        for i in found
+    ]  # fmt: skip
+    lines = [
+        f"{i.id:>5}  {i.query_id}: {i.llm_a} (a), {i.llm_b} (b), expected {i.expected}, {i.asked} answers"
+        f"{', retired' if i.retired_at else ''}. {i.reason}"
+        for i in found
+    ]
+    say("\n".join(lines) or "No gold items yet.", as_json=as_json, value=value)

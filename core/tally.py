@@ -15,6 +15,11 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 WITHDRAWN = -1  # the outcome of a rating that its author took back
+# Whether a rating counts, and if not why; the index is what `Tally.standing` holds.
+STANDINGS = (
+    "", "by people who are excluded (see Rating quality)", "answers to gold items", "second answers to the same pair",
+)  # fmt: skip
+EXCLUDED, GOLD, REPEAT = 1, 2, 3
 LABELS = np.array([outcome.label for outcome in OUTCOMES])
 NORMAL_95 = 1.959963984540054
 
@@ -59,8 +64,9 @@ class Tally:
 
     `llm_a`, `llm_b`, `task` [C] are row numbers (task -1 where the query has none); `outcome` [C] indexes `OUTCOMES` or
     is `WITHDRAWN`; `simulated` [C] says who rated; `longer` [C] is 1 where A's response is the longer one, -1 where
-    B's is, 0 where equal or unknown; `count`, `weight`, `weight_squared` [C] sum over the ratings of a cell. `style`
-    [C, K] holds the raw counts of A then of B (2 K columns) where texts were read, NaN where they are unknown.
+    B's is, 0 where equal or unknown; `standing` [C] indexes `STANDINGS`; `count`, `weight`, `weight_squared` [C] sum
+    over the ratings of a cell. `style` [C, K] holds the raw counts of A then of B (2 K columns) where texts were read,
+    NaN where they are unknown.
     """
 
     llms: tuple[LLM, ...]
@@ -71,6 +77,7 @@ class Tally:
     task: Ints
     simulated: Mask
     longer: Ints
+    standing: Ints
     count: Ints
     weight: Floats
     weight_squared: Floats
@@ -88,7 +95,7 @@ class Tally:
         llm_a, llm_b, outcome, count = np.asarray(cells, np.int64).reshape(-1, 4).T
         none = np.zeros(len(count), np.int64)
         return cls(
-            llms, tasks, llm_a, llm_b, outcome, none - 1, none.astype(bool), none,
+            llms, tasks, llm_a, llm_b, outcome, none - 1, none.astype(bool), none, none,
             count, count.astype(float), count.astype(float),
         )  # fmt: skip
 
@@ -99,7 +106,18 @@ class Tally:
 
     def where(self, mask: Mask) -> Self:
         """The cells of a mask [C], over the same LLMs and tasks."""
-        names = ("llm_a", "llm_b", "outcome", "task", "simulated", "longer", "count", "weight", "weight_squared")
+        names = (
+            "llm_a",
+            "llm_b",
+            "outcome",
+            "task",
+            "simulated",
+            "longer",
+            "standing",
+            "count",
+            "weight",
+            "weight_squared",
+        )
         style = None if self.style is None else self.style[mask]
         return replace(self, style=style, **{name: getattr(self, name)[mask] for name in names})
 
@@ -119,6 +137,7 @@ def choose(
     wanted = tally.tasks.index(task) if task in tally.tasks else -2
     conditions = [
         ("taken back by the person who gave them", tally.outcome == WITHDRAWN),
+        *((STANDINGS[standing], tally.standing == standing) for standing in (EXCLUDED, GOLD, REPEAT)),
         ("about other tasks", np.zeros(len(tally.task), bool) if task is None else tally.task != wanted),
         ("given by simulated users", tally.simulated if not simulated else np.zeros(len(tally.task), bool)),
         ("without the words of both responses, so of unknown length and format", _unknown(tally, known_style)),

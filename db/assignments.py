@@ -1,23 +1,24 @@
 """Assignments: the pair a user has on the screen, drawn and written before it is shown."""
 
 import secrets
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Integer, Select, bindparam, func, or_, select, union, update
+from sqlalchemy import ColumnElement, CompoundSelect, Integer, Select, bindparam, func, select, union, update
 from sqlalchemy.orm import Session, aliased
 
 from core.campaigns import Kind, Reveal
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
 from core.errors import NotAllowed, NotFound
-from core.matchmaking import Candidate, Draw, balanced_sides, draw_pair
+from core.matchmaking import Shares, Suggestion
 from db import choices, leases
 from db.base import UTCDateTime
 from db.campaigns import Campaign, asking, hold, of_tasks, value_of
+from db.draws import Drawn, Reply, next_drawn
 from db.models import (
     AssignmentRow,
     AssignmentStatus,
@@ -154,10 +155,13 @@ def revealed(session: Session, user: UserId, token: str) -> tuple[str, str] | No
     return (row[1] or row[0], row[3] or row[2]) if row else None
 
 
-def ensure_open(session: Session, user: UserRow, now: datetime, rng: Random) -> bool:
+def ensure_open(
+    session: Session, user: UserRow, now: datetime, rng: Random, suggestions: Sequence[Suggestion[Reply]] = ()
+) -> bool:
     """Make sure that the user has an open assignment: that of before, the one set aside last, or a new one.
 
-    What a closed campaign left on the screen waits until it opens again. False where nothing is left to rate.
+    `suggestions` are pairs that would tell most about this user. What a closed campaign left on the screen waits until
+    it opens again. False where nothing is left to rate.
     """
     pending = session.execute(
         select(AssignmentRow, CampaignRow)
@@ -172,7 +176,7 @@ def ensure_open(session: Session, user: UserRow, now: datetime, rng: Random) -> 
         if row.status == AssignmentStatus.OPEN:
             row.status = AssignmentStatus.WAITING
             session.flush()  # before another one opens: only one may be open at any moment
-    return _draw(session, user.id, now, rng)
+    return _draw(session, user.id, now, rng, suggestions)
 
 
 def _show(session: Session, row: AssignmentRow, campaign: Campaign, now: datetime) -> None:
@@ -267,7 +271,7 @@ def next_free(session: Session, user: UserRow, now: datetime) -> datetime | None
     return min((end for end in ends if end is not None), default=None)
 
 
-def _draw(session: Session, user_id: int, now: datetime, rng: Random) -> bool:
+def _draw(session: Session, user_id: int, now: datetime, rng: Random, suggestions: Sequence[Suggestion[Reply]]) -> bool:
     """Draw among the queries not seen yet, and once they are used up among those skipped; write what was drawn."""
     campaigns = asking(session, user_id)
     for skipped in (False, True):
@@ -278,29 +282,20 @@ def _draw(session: Session, user_id: int, now: datetime, rng: Random) -> bool:
                 if choices.draw(session, campaign, user_id, pool, now, rng, skipped=skipped):
                     return True
                 continue
-            drawn = _drawn(session, campaign, user_id, now, rng, skipped=skipped)
+            drawn = _drawn(session, campaign, user_id, now, rng, () if skipped else suggestions, skipped=skipped)
             if drawn is not None:
-                _write(session, campaign, user_id, drawn, now, rng)
+                _write(session, campaign, user_id, drawn, now)
                 return True
     return False
 
 
-def _write(
-    session: Session, campaign: Campaign, user_id: int, drawn: "Draw[_Reply]", now: datetime, rng: Random
-) -> None:
-    a, b = _balanced(session, drawn.first, drawn.second, rng)
+def _write(session: Session, campaign: Campaign, user_id: int, drawn: Drawn, now: datetime) -> None:
     session.add(
         AssignmentRow(
+            **drawn._asdict(),
             token=secrets.token_urlsafe(16),
             campaign_id=campaign.id,
             user_id=user_id,
-            query_id=a.reply.query_id,
-            response_a_id=a.reply.id,
-            response_b_id=b.reply.id,
-            llm_a_id=a.llm,
-            llm_b_id=b.llm,
-            reason=drawn.reason,
-            probability=drawn.probability,
             status=AssignmentStatus.OPEN,
             shown_at=now,
             leased_until=now + leases.LEASE,
@@ -309,62 +304,27 @@ def _write(
     session.flush()
 
 
-class _Reply(NamedTuple):
-    id: int
-    query_id: int
-
-
 def _drawn(
-    session: Session, campaign: Campaign, user_id: int, now: datetime, rng: Random, *, skipped: bool
-) -> Draw[_Reply] | None:
-    asked = {"user_id": user_id, "now": now}
+    session: Session, campaign: Campaign, user_id: int, now: datetime, rng: Random,
+    suggestions: Sequence[Suggestion[Reply]], *, skipped: bool,
+) -> Drawn | None:  # fmt: skip
+    """What was put aside is only finished: nothing is tested there."""
+    plan, asked = campaign.plan, {"user_id": user_id, "now": now}
+    shares = Shares(gold=0, repeat=0, uniform=1) if skipped else Shares.testing(plan.gold_share, plan.repeat_share)
+    if plan.overlap is None:
+        drawn = next_drawn(session, asked, _pool(campaign, skipped), shares, rng, suggestions)
+    else:
+        # All who rate a query are shown the same, so nobody gets a pair of their own.
+        def shown_before(query_id: int) -> Sequence[int]:
+            before = leases.first_shown(session, campaign, query_id, now)
+            return (before.response_a_id, before.response_b_id) if before else ()
 
-    def candidates(position: int) -> Sequence[Candidate[_Reply]]:
-        rows = session.execute(_responses_to_nth(campaign, skipped), {**asked, "position": position}).all()
-        if campaign.plan.overlap is not None:
-            before = leases.first_shown(session, campaign, rows[0].query_id, now)
-            same = (before.response_a_id, before.response_b_id) if before else ()
-            rows = [row for row in rows if not same or row.id in same]
-        return [Candidate(_Reply(reply, query_id), llm, words) for reply, query_id, llm, words in rows]
-
-    count = session.scalar(_pool_size(campaign, skipped), asked) or 0
-    draw = draw_pair(count, candidates, rng)
-    return replace(draw, reason=f"{draw.reason}, skipped before") if draw and skipped else draw
+        drawn = next_drawn(session, asked, _pool(campaign, skipped), shares, rng, only=shown_before)
+    return drawn._replace(reason=f"{drawn.reason}, skipped before") if drawn and skipped else drawn
 
 
+@lru_cache(maxsize=64)
 def _pool(campaign: Campaign, skipped: bool) -> Select[int]:
     user, now = bindparam("user_id", type_=Integer), bindparam("now", type_=UTCDateTime)
     found = in_campaign(campaign, user, skipped=skipped)
     return found if campaign.plan.overlap is None else found.where(QueryRow.id.not_in(leases.full(campaign, user, now)))
-
-
-@lru_cache(maxsize=64)
-def _pool_size(campaign: Campaign, skipped: bool) -> Select[int]:
-    return select(func.count()).select_from(_pool(campaign, skipped).subquery())
-
-
-@lru_cache(maxsize=64)
-def _responses_to_nth(campaign: Campaign, skipped: bool) -> Select[int, int, int, str]:
-    pool = _pool(campaign, skipped).order_by(QueryRow.id)
-    nth = pool.offset(bindparam("position", type_=Integer)).limit(1).scalar_subquery()
-    return (
-        select(ResponseRow.id, ResponseRow.query_id, ResponseRow.llm_id, ResponseRow.text_hash)
-        .where(ResponseRow.query_id == nth)
-        .order_by(ResponseRow.id)
-    )
-
-
-def _balanced(
-    session: Session, first: Candidate[_Reply], second: Candidate[_Reply], rng: Random
-) -> tuple[Candidate[_Reply], Candidate[_Reply]]:
-    """The two in the order A, B, such that over all users each LLM of a pair is on either side equally often."""
-    a, b = AssignmentRow.llm_a_id, AssignmentRow.llm_b_id
-    times = session.execute(
-        select(a, func.count())
-        .where(or_((a == first.llm) & (b == second.llm), (a == second.llm) & (b == first.llm)))
-        .group_by(a)
-    )
-    left: dict[Hashable, int] = dict(times.all())
-    if balanced_sides(left.get(first.llm, 0), left.get(second.llm, 0), rng):
-        return first, second
-    return second, first

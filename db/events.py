@@ -3,7 +3,7 @@
 import secrets
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from core.answers import Detail
@@ -32,6 +32,15 @@ def in_force(upto: Moment | None = None) -> ColumnElement[bool]:
     if upto is not None:
         conditions.append(ComparisonRow.recorded_at < upto)
     return and_(*conditions)
+
+
+def is_test() -> ColumnElement[bool]:
+    """Condition: the answer to a gold item, or the second one to a pair. It tests the person and is not learned from,
+    lest a pair count twice.
+    """
+    purpose = or_(AssignmentRow.gold_id.is_not(None), AssignmentRow.repeats_id.is_not(None))
+    test = select(AssignmentRow.id).where(AssignmentRow.id == ComparisonRow.assignment_id, purpose)
+    return test.correlate(ComparisonRow).exists()
 
 
 def last_of(session: Session, assignment_id: int) -> ComparisonRow | None:

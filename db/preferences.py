@@ -14,13 +14,16 @@ from core.campaigns import Kind
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Bundle, Comparison, LLMId, Outcome, Query, Response, User, UserId
 from core.errors import InvalidInput, NotAllowed
+from core.matchmaking import Suggestion
 from db import assignments, bundles, choices, drafts, events, flags, leases, removal, snapshots
 from db.assignments import Assignment
 from db.audit import note
 from db.base import utc_now
 from db.bundles import ImportReport, Preview
 from db.campaigns import Campaign
+from db.draws import Reply
 from db.engine import Database
+from db.measures import refuse_paused
 from db.models import (
     AssignmentRow,
     AssignmentStatus,
@@ -28,6 +31,7 @@ from db.models import (
     ComparisonRow,
     FlagReason,
     LLMRow,
+    MeasureRow,
     QueryRow,
     UserRow,
 )
@@ -68,24 +72,32 @@ class Progress:
 class PreferenceStore:
     """Assignments, ratings and bundles of one database. Shared between threads; holds no state of its own."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now, rng: Random | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], datetime] = utc_now, rng: Random | None = None,
+        suggest: Callable[[UserId], Sequence[Suggestion[Reply]]] = lambda _: (),
+    ) -> None:  # fmt: skip
+        """`suggest` names pairs that would tell most about a user; it is asked before the transaction of a draw."""
         self._database = database
         self._clock = clock
         self._rng = rng or Random()
+        self._suggest = suggest
 
     def assign(self, user: UserId) -> Assignment | None:
         """What this user is asked now; the same until it is rated or skipped, for every tab, thread and restart.
 
-        A new pair is drawn and written before it is returned. None when nothing is left. Raises NotFound.
+        A new pair is drawn and written before it is returned. None when nothing is left. Raises NotFound,
+        and NotAllowed for someone whose rating is paused.
         """
         now = self._clock()
         with self._database.read() as session:  # most calls are reruns of a page, which need not wait for a writer
             shown = assignments.open_assignment(session, user)
         if shown is not None and (shown.campaign.plan.overlap is None or shown.leased_until >= now):
             return shown
+        suggestions = self._suggest(user)
         with self._database.write() as session:
             row = assignments.locked_user(session, user)
-            if not assignments.ensure_open(session, row, now, self._rng):
+            refuse_paused(session, row)
+            if not assignments.ensure_open(session, row, now, self._rng, suggestions):
                 return None
             return assignments.open_assignment(session, user)
 
@@ -104,7 +116,8 @@ class PreferenceStore:
         """Store the answer to an assignment, once: a repeat changes nothing and is told what is stored.
 
         Before `minimum_dwell` seconds nothing is stored but an audit event. Raises NotFound for an unknown token,
-        NotAllowed for someone else's, and InvalidInput for a detail that the campaign does not ask.
+        NotAllowed for someone else's and while rating is paused for this user, and InvalidInput for a detail that the
+        campaign does not ask.
         """
 
         def append(session: Session, assignment: AssignmentRow, now: datetime, dwell: float) -> ComparisonRow:
@@ -140,6 +153,7 @@ class PreferenceStore:
             if assignment.status in assignments.CLOSED:
                 stored = events.last_of(session, assignment.id)
                 return Recorded("already_saved", stored.outcome if stored else None)
+            refuse_paused(session, row)
             dwell = (now - assignment.shown_at).total_seconds()
             if dwell < minimum_dwell:
                 note(session, now, user, "too_quick", token, dwell=dwell, **said)
@@ -294,13 +308,14 @@ class PreferenceStore:
             return snapshots.some_users(session, users)
 
     def revision(self) -> str:
-        """Changes with every event and every LLM that comes or goes: equal revisions, equal snapshots."""
+        """Changes with every event, measure and LLM that comes or goes: equal revisions, equal snapshots."""
         # Both, because a removal leaves the highest id, and another process may commit a lower one later.
         counted = [
             select(figure).scalar_subquery()
-            for row in (ComparisonRow, LLMRow)
+            for row in (ComparisonRow, LLMRow, MeasureRow)
             for figure in (func.coalesce(func.max(row.id), 0), func.count(row.id))
         ]
+        counted.append(select(func.count(MeasureRow.lifted_at)).scalar_subquery())
         with self._database.read() as session:
             return "-".join(str(figure) for figure in session.execute(select(*counted)).one())
 

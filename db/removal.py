@@ -5,13 +5,28 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, Select, String, Update, cast, delete, exists, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Select,
+    String,
+    Update,
+    cast,
+    delete,
+    exists,
+    false,
+    or_,
+    select,
+    text,
+    update,
+)  # fmt: skip
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from core.errors import InvalidInput
 from db.bundles import mark_rateable
 from db.events import APP
 from db.models import (
+    AdjudicationRow,
     ApiKeyRow,
     AssignmentRow,
     AuditEventRow,
@@ -20,8 +35,10 @@ from db.models import (
     ConsentRow,
     DraftRow,
     FlagRow,
+    GoldRow,
     InviteRow,
     LLMRow,
+    MeasureRow,
     OptionRow,
     QueryRow,
     RatingDetailRow,
@@ -66,6 +83,7 @@ def remove(session: Session, source: str) -> Removed:
     tasks = session.scalars(select(QueryRow.task_id).distinct().where(QueryRow.source == source)).all()
     comparisons = _remove_ratings(session, source)
     _remove_unanswered(session, source)
+    _remove_verdicts(session, source)
     users = _remove_users(session, source)
     responses = _run(session, delete(ResponseRow).where(ResponseRow.source == source, ~_used(*_RESPONSE_USES)))
     removed_queries = _remove_queries(session, source)
@@ -81,11 +99,13 @@ Use = tuple[Column, Column]
 _RESPONSE_USES: tuple[Use, ...] = tuple(
     (column, ResponseRow.id)
     for column in (
-        *(side for row in (ComparisonRow, AssignmentRow) for side in (row.response_a_id, row.response_b_id)),
+        *(side for row in (ComparisonRow, AssignmentRow, GoldRow) for side in (row.response_a_id, row.response_b_id)),
         OptionRow.response_id,
     )
 )
-_QUERY_USES: tuple[Use, ...] = tuple((row.query_id, QueryRow.id) for row in (ResponseRow, ComparisonRow, AssignmentRow))
+_QUERY_USES: tuple[Use, ...] = tuple(
+    (row.query_id, QueryRow.id) for row in (ResponseRow, ComparisonRow, AssignmentRow, GoldRow)
+)
 _LLM_USES: tuple[Use, ...] = (
     (ResponseRow.llm_id, LLMRow.id),
     (RoutingDecisionRow.llm_id, LLMRow.id),
@@ -135,10 +155,19 @@ def _remove_beside(session: Session, assignments: Select[int]) -> None:
         _run(session, delete(row).where(row.assignment_id.in_(assignments)))
 
 
+def _remove_verdicts(session: Session, source: str) -> None:
+    """Verdicts about this source's responses, and its gold items but those somebody answered, which they keep."""
+    brought = select(ResponseRow.id).where(ResponseRow.source == source)
+    for row in (AdjudicationRow, GoldRow):
+        of_source = or_(row.response_a_id.in_(brought), row.response_b_id.in_(brought))
+        asked = exists().where(AssignmentRow.gold_id == row.id) if row is GoldRow else false()
+        _run(session, delete(row).where(of_source, ~asked))
+
+
 def _remove_users(session: Session, source: str) -> int:
     signed_in = UserRow.last_seen_at.is_not(None)
     gone = select(UserRow.id).where(UserRow.source == source, ~signed_in, ~_used(*_USER_USES))
-    for row in (RoutingDecisionRow, BrowserSessionRow, ConsentRow, InviteRow):
+    for row in (RoutingDecisionRow, BrowserSessionRow, ConsentRow, InviteRow, MeasureRow):
         _run(session, delete(row).where(row.user_id.in_(gone)))
     return _run(session, delete(UserRow).where(UserRow.id.in_(gone)))
 
@@ -171,6 +200,7 @@ def erase(session: Session, person: UserRow) -> Erased:
     rated = select(ComparisonRow.id).where(ComparisonRow.user_id == person.id)
     _run(session, delete(RatingDetailRow).where(RatingDetailRow.comparison_id.in_(rated)))
     _remove_beside(session, select(AssignmentRow.id).where(AssignmentRow.user_id == person.id))
+    _run(session, delete(MeasureRow).where(MeasureRow.user_id == person.id))
     mine = [_run(session, delete(row).where(row.user_id == person.id)) for row in _OWNED]  # in the order of references
     session.delete(person)
     # What they typed and had answered for them: nobody else was shown it, so nothing else uses it.
@@ -226,7 +256,8 @@ def _forget_words(session: Session, person_id: int) -> None:
 _OWNED = (ComparisonRow, AssignmentRow, RoutingDecisionRow, BrowserSessionRow)
 _NAMING: tuple[Column, ...] = (
     AuditEventRow.actor, AuditEventRow.subject, TrainingRunRow.requested_by, RouterActivationRow.by,
-    InviteRow.created_by, RouterActivationRow.reason, ApiKeyRow.created_by, FlagRow.resolved_by,
+    InviteRow.created_by, RouterActivationRow.reason, ApiKeyRow.created_by, FlagRow.resolved_by, GoldRow.set_by,
+    GoldRow.retired_by, AdjudicationRow.by, MeasureRow.by, MeasureRow.lifted_by,
 )  # fmt: skip
 
 

@@ -22,25 +22,42 @@ from core.domain import (
     UserId,
 )  # fmt: skip
 from db.base import parts
-from db.events import in_force
+from db.events import in_force, is_test
+from db.measures import author_weights, excluded
 from db.models import ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
 
+GOLDEN = 0.6180339887498949  # multiples of it fall evenly into [0, 1), wherever one begins
 STREAMED = 1000  # rows in memory at a time while an export runs
 
 
 def everyone(session: Session, upto: datetime | None = None) -> PreferenceDataset:
-    """All ratings in force, in the order they were given, in four statements whatever their number."""
-    rows = session.execute(_columns().where(in_force(upto))).all()
+    """All ratings in force but tests, in the order they were given, in five statements whatever their number.
+
+    Of people who were excluded there are none, and of those whose ratings count half, every second one: so every
+    router, whatever it learns, gives them that weight.
+    """
+    weights = author_weights(session, upto)
+    rows = [
+        row for row in session.execute(_columns().where(in_force(upto), ~is_test()))
+        if counts(row.id, weights.get(row.user_id, 1.0))
+    ]  # fmt: skip
     names = dict(
         session.execute(select(UserRow.id, UserRow.name).where(UserRow.id.in_(select(ComparisonRow.user_id)))).all()
     )
     return _dataset(session, rows, {user: UserId(names[user]) for user in {row.user_id for row in rows}}, None)
 
 
+def counts(comparison_id: int, weight: float) -> bool:
+    """Whether a rating is among the share `weight` of its author's that counts: the same ones each time, spread over
+    all, and those of a smaller weight among those of a larger.
+    """
+    return weight >= 1 or comparison_id * GOLDEN % 1.0 < weight
+
+
 def one_user(session: Session, user: UserId) -> PreferenceDataset:
-    """One user's ratings in force over all LLMs, in four statements; of a stranger none."""
+    """One user's ratings in force, without tests, over all LLMs, in four statements; of a stranger none."""
     user_id = session.scalar(select(UserRow.id).where(UserRow.name == user)) or 0
-    rows = session.execute(_columns().where(ComparisonRow.user_id == user_id, in_force())).all()
+    rows = session.execute(_columns().where(ComparisonRow.user_id == user_id, in_force(), ~is_test())).all()
     return _dataset(session, rows, {user_id: user}, [user_id])
 
 
@@ -50,7 +67,7 @@ def some_users(session: Session, users: Sequence[int]) -> PreferenceDataset:
     rows = [
         row
         for part in parts(users)
-        for row in session.execute(_columns().where(it.user_id.in_(part), in_force()).order_by(it.id))
+        for row in session.execute(_columns().where(it.user_id.in_(part), in_force(), ~is_test()).order_by(it.id))
     ]
     names = {
         row.id: UserId(row.name)
@@ -127,7 +144,7 @@ def llms(session: Session) -> tuple[LLM, ...]:
 
 def _said_by(user: UserId | None, upto: datetime | None = None) -> ColumnElement[bool]:
     if user is None:
-        return in_force(upto)
+        return in_force(upto) & ~is_test() & ComparisonRow.user_id.not_in(excluded(upto))
     return in_force(upto) & (ComparisonRow.user_id == select(UserRow.id).where(UserRow.name == user).scalar_subquery())
 
 

@@ -2,7 +2,7 @@
 are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,24 +10,29 @@ import numpy as np
 from sqlalchemy import CTE, ColumnElement, Select, case, func, literal, literal_column, select, union
 from sqlalchemy.orm import Session
 
-from core.domain import OUTCOMES
-from core.tally import WITHDRAWN, Floats, Mask, Tally
+from core.domain import OUTCOMES, UserId
+from core.tally import EXCLUDED, GOLD, REPEAT, WITHDRAWN, Floats, Tally
 from core.traits import STYLE, style
 from db import snapshots
 from db.engine import Database
 from db.events import latest
+from db.measures import weights_in_force
 from db.models import AssignmentRow, ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
 
+NOBODY: Mapping[UserId, float] = {}
 STREAMED = 1000  # texts in memory at a time
 
-_CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "reweighted", "longer")
+_CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "standing", "longer")
 _RATING = (*_CELL[:-1], "response_a", "response_b")
 
 
-def tally(database: Database) -> Tally:
-    """All ratings ever given, also those taken back, counted by who won, task, kind of user and longer side."""
+def tally(database: Database, as_if: Mapping[UserId, float] = NOBODY) -> Tally:
+    """All ratings ever given, also those taken back, counted by who won, task, kind of user and longer side.
+
+    `as_if` gives users another weight than they have, 0 excludes them: what a measure would do to a leaderboard.
+    """
     with database.read() as session:
-        rows = _rows(session, _CELL).subquery()
+        rows = _rows(session, _CELL, as_if).subquery()
         keys, weight = [rows.c[name] for name in _CELL], rows.c.weight
         counted = select(*keys, func.count(), func.sum(weight), func.sum(weight * weight)).group_by(*keys)
         return _as_tally(session, _columns(session, counted, (*_CELL, "count", "weight", "weight_squared")))
@@ -38,7 +43,7 @@ def styled_tally(database: Database) -> Tally:
     rated.
     """
     with database.read() as session:
-        columns = _columns(session, _rows(session, _RATING), (*_RATING, "weight"))
+        columns = _columns(session, _rows(session, _RATING, NOBODY), (*_RATING, "weight"))
         n, weight = len(columns["weight"]), np.array(columns["weight"], float)
         columns |= {"longer": np.zeros(n), "count": np.ones(n), "weight_squared": weight**2}
         styles = _styles(session, columns["response_a"], columns["response_b"])
@@ -62,33 +67,34 @@ def _as_tally(session: Session, columns: dict[str, Any]) -> Tally:
 
     task_row: dict[Any, int] = {None: -1} | {row: i for i, (row, _) in enumerate(tasks)}
     outcome_code: dict[Any, int] = {None: WITHDRAWN} | {outcome: i for i, outcome in enumerate(OUTCOMES)}
-    count, reweighted = column("count"), column("reweighted").astype(bool)
     weight, squared = (np.array(columns[name], float) for name in ("weight", "weight_squared"))
-    scale = _scale(count, weight, reweighted)
     return Tally(
         llms, tuple(name for _, name in tasks), column("llm_a", llm_row), column("llm_b", llm_row),
         column("outcome", outcome_code), column("task", task_row), column("simulated").astype(bool),
-        column("longer"), count, weight * scale, squared * scale**2,
+        column("longer"), column("standing"), column("count"), weight, squared,
     )  # fmt: skip
 
 
-def _scale(count: Any, weight: Floats, reweighted: Mask) -> Floats:
-    """Brings the mean weight of the reweighted ratings to 1, so that one of them counts as much as any other rating."""
-    total = weight[reweighted].sum()
-    return np.where(reweighted, count[reweighted].sum() / total if total else 1.0, 1.0)
-
-
-def _rows(session: Session, names: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
+def _rows(session: Session, names: tuple[str, ...], as_if: Mapping[UserId, float]) -> Select[*tuple[Any, ...]]:
     """The last event of every rating: the columns named and its weight.
 
-    A pair drawn uniformly has weight 1; one drawn in another way has the inverse of the probability of its draw.
+    The weight is its author's, times what a uniform draw would have given its pair over the probability it was drawn
+    with (1 for imports): so all ratings together stand for pairs drawn uniformly, and no weight grows without bound.
     """
     it = ComparisonRow
-    reweighted = AssignmentRow.id.is_not(None) & ~AssignmentRow.reason.startswith("uniform")
+    given = weights_in_force().subquery()
+    author: ColumnElement[float] = func.coalesce(given.c.weight, literal_column("1.0"))
+    if as_if:
+        author = case(*((UserRow.name == user, literal(weight)) for user, weight in as_if.items()), else_=author)
+    drawn = func.coalesce(AssignmentRow.uniform_probability / AssignmentRow.probability, literal_column("1.0"))
+    standing = case(
+        (AssignmentRow.gold_id.is_not(None), GOLD), (AssignmentRow.repeats_id.is_not(None), REPEAT),
+        (author <= 0, EXCLUDED), else_=0,
+    )  # fmt: skip
     known: dict[str, ColumnElement[Any]] = {
         "llm_a": it.llm_a_id.expression, "llm_b": it.llm_b_id.expression, "outcome": it.outcome.expression,
         "task": QueryRow.task_id.expression, "simulated": UserRow.simulated.expression,
-        "reweighted": case((reweighted, 1), else_=0),
+        "standing": standing,
         "response_a": it.response_a_id.expression, "response_b": it.response_b_id.expression,
     }  # fmt: skip
     words = _characters(session)
@@ -97,11 +103,12 @@ def _rows(session: Session, names: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
         known["longer"] = _longer(a.c.characters, b.c.characters)
     statement = (
         select(*(known[name].label(name) for name in names))
-        .add_columns(case((reweighted, 1.0 / AssignmentRow.probability), else_=literal_column("1.0")).label("weight"))
+        .add_columns((author * drawn).label("weight"))
         .select_from(it)
         .join(UserRow, UserRow.id == it.user_id)
         .join(QueryRow, QueryRow.id == it.query_id)
         .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
+        .outerjoin(given, given.c.user_id == it.user_id)
         .where(latest())
     )
     if "longer" in names:

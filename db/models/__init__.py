@@ -16,6 +16,7 @@ from db.models.datasets import DatasetVersionRow, ExportKeyRow
 from db.models.live import ApiKeyRow, ProviderCallRow
 from db.models.material import LLMRow, QueryRow, ResponseRow, TaskRow, TextEmbeddingRow
 from db.models.people import AuditEventRow, BrowserSessionRow, ConsentRow, InviteRow, Role, UserRow
+from db.models.quality import AdjudicationRow, GoldRow, Measure, MeasureRow
 from db.models.ratings import AssignmentRow, AssignmentStatus, ComparisonRow, EventKind
 from db.models.routing import (
     RouterActivationRow,
@@ -27,6 +28,7 @@ from db.models.routing import (
 )
 
 __all__ = [
+    "AdjudicationRow",
     "ApiKeyRow",
     "AssignmentRow",
     "AssignmentStatus",
@@ -42,8 +44,11 @@ __all__ = [
     "FlagReason",
     "FlagResolution",
     "FlagRow",
+    "GoldRow",
     "InviteRow",
     "LLMRow",
+    "Measure",
+    "MeasureRow",
     "OptionRow",
     "ProviderCallRow",
     "QueryRow",

@@ -50,6 +50,10 @@ class AssignmentRow(Base):
         Index(None, "user_id", "status", "closed_at"),
         Index(None, "llm_a_id", "llm_b_id"),
         Index(None, "campaign_id", "query_id"),
+        *(
+            Index(None, name, sqlite_where=text(f"{name} IS NOT NULL"), postgresql_where=text(f"{name} IS NOT NULL"))
+            for name in ("gold_id", "repeats_id")
+        ),
         CheckConstraint("probability > 0 AND probability <= 1", name="probability"),
         NEVER_REUSED,
     )
@@ -67,6 +71,9 @@ class AssignmentRow(Base):
     llm_b_id: Mapped[int] = mapped_column(ForeignKey("llms.id"))
     reason: Mapped[str]
     probability: Mapped[float]
+    uniform_probability: Mapped[float | None]  # what it would have been if all were drawn uniformly; none for a test
+    gold_id: Mapped[int | None] = mapped_column(ForeignKey("gold_items.id"))
+    repeats_id: Mapped[int | None] = mapped_column(ForeignKey("assignments.id"))
     status: Mapped[AssignmentStatus] = mapped_column(default=AssignmentStatus.OPEN)
     shown_at: Mapped[datetime]
     leased_until: Mapped[datetime]

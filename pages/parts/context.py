@@ -14,7 +14,10 @@ from db.calls import CallLedger
 from db.campaigns import Campaigns
 from db.embeddings import CachedEncoder
 from db.engine import Database
+from db.gold import Gold
 from db.invites import Invites
+from db.matchmaker import Matchmaker
+from db.measures import Measures
 from db.models import Role
 from db.people import People, Person
 from db.preferences import PreferenceStore
@@ -42,6 +45,8 @@ class Context:
     serving: Serving
     providers: Providers
     surveys: Surveys
+    measures: Measures
+    gold: Gold
 
 
 @st.cache_resource(show_spinner=False)
@@ -50,12 +55,13 @@ def context() -> Context:
     settings = load_settings()
     database = Database.open(settings.database_url)
     encoder = CachedEncoder(SentenceEncoder(settings.encoder), database)
+    serving = Serving(database, encoder)
+    store = PreferenceStore(database, suggest=Matchmaker(database, serving).suggestions)
     return Context(
-        settings, database, PreferenceStore(database), People(database), Campaigns(database),
-        Invites(database),
-        TrainingRuns(database, settings.heartbeat_timeout), RouterRegistry(database), Serving(database, encoder),
+        settings, database, store, People(database), Campaigns(database), Invites(database),
+        TrainingRuns(database, settings.heartbeat_timeout), RouterRegistry(database), serving,
         Providers(settings.providers, StoredResponses(database, encoder), CallLedger(database)),
-        Surveys(database, encoder),
+        Surveys(database, encoder), Measures(database), Gold(database),
     )  # fmt: skip
 
 

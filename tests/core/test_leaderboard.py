@@ -204,7 +204,7 @@ def test_every_rating_left_out_has_one_reason() -> None:
     full = Tally(
         llms(2), ("code", "write"), np.zeros(6, int), np.ones(6, int), np.array([A, A, WITHDRAWN, B, B, TIE]),
         np.array([0, 1, 1, -1, 0, 0]), np.array([True, True, True, False, False, False]), np.zeros(6, int),
-        np.array([1, 2, 4, 8, 16, 32]), one, one,
+        np.zeros(6, int), np.array([1, 2, 4, 8, 16, 32]), one, one,
     )  # fmt: skip
     chosen, inclusion = choose(full, "code", simulated=False, known_style=False)
     assert chosen.ratings == inclusion.included == 48

@@ -9,7 +9,7 @@ from core.errors import InvalidInput, NotFound
 from db.audit import note
 from db.base import Base
 from db.invites import Invites
-from db.models import AuditEventRow, ComparisonRow, FlagReason, Role, UserRow
+from db.models import AuditEventRow, ComparisonRow, FlagReason, Measure, MeasureRow, Role, UserRow
 from db.people import People
 from db.removal import ANONYMISED, LEFT
 from db.routers import RouterRegistry
@@ -51,6 +51,10 @@ def zoe(store, people, clock, database):
         registry.record_decision(
             person.name, query, LLMId("llm-0"), {}, version=version.id, propensity=1, history_count=0, source="page"
         )
+    with database.write() as session:
+        for user in session.scalars(select(UserRow).where(UserRow.name.in_([NAME, "Bob"]))):
+            what = {"kind": Measure.PAUSE, "weight": 1, "reason": "why", "by": user.name, "at": clock()}
+            session.add(MeasureRow(user_id=user.id, **what))
     with database.write() as session:  # what someone else's action may say of a person
         note(session, clock(), "Bob", "invite", NAME, invited=NAME, other="x")
     return UserId(NAME)

@@ -99,13 +99,13 @@ def test_pairs_drawn_rarely_weigh_more_and_uniform_ones_alike(database: Database
         if i < 3:
             with database.write() as session:
                 session.execute(
-                    text("UPDATE assignments SET reason = 'information', probability = :p WHERE token = :t"),
+                    text("UPDATE assignments SET probability = :p, uniform_probability = 0.25 WHERE token = :t"),
                     {"p": (0.5, 0.25, 0.25)[i], "t": token},
                 )
         store.record(ada, token, Outcome.A, minimum_dwell=0)
     found = tally(database)
-    assert found.weight.sum() == pytest.approx(5)
-    assert found.weight_squared.sum() == pytest.approx(2 + (0.6**2 + 1.2**2 + 1.2**2))
+    assert found.weight.sum() == pytest.approx(2 + 0.5 + 1 + 1)
+    assert found.weight_squared.sum() == pytest.approx(2 + 0.5**2 + 1 + 1)
 
 
 @pytest.mark.parametrize(("act", "most"), [(tally, 4), (styled_tally, 5)])

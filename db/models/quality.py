@@ -1,0 +1,90 @@
+"""What keeps ratings trustworthy: pairs with a known answer, verdicts on disagreements, measures about a person."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.domain import Outcome
+from db.base import NEVER_REUSED, Base, Id, Name
+
+
+class Measure(StrEnum):
+    """What can be done about the ratings of a person; each can be lifted again."""
+
+    PAUSE = "pause"
+    DOWN_WEIGHT = "down_weight"
+    EXCLUDE = "exclude"
+
+
+class GoldRow(Base):
+    """A pair whose answer is known. `expected` is as seen with `response_a` on side A. Retired ones are not asked."""
+
+    __tablename__ = "gold_items"
+    __table_args__ = (
+        Index(
+            "uq_gold_items_one_in_use",
+            "query_id",
+            unique=True,
+            sqlite_where=text("retired_at IS NULL"),
+            postgresql_where=text("retired_at IS NULL"),
+        ),
+        CheckConstraint("response_a_id <> response_b_id", name="two_responses"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[Id]
+    query_id: Mapped[int] = mapped_column(ForeignKey("queries.id"), index=True)
+    response_a_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), index=True)
+    response_b_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), index=True)
+    expected: Mapped[Outcome]
+    reason: Mapped[str]
+    set_by: Mapped[Name]
+    created_at: Mapped[datetime]
+    retired_at: Mapped[datetime | None]
+    retired_by: Mapped[Name | None]
+
+
+class AdjudicationRow(Base):
+    """What someone decided about a pair on which users disagree. Changes no rating."""
+
+    __tablename__ = "adjudications"
+    __table_args__ = (Index(None, "query_id", "response_a_id", "response_b_id", unique=True), NEVER_REUSED)
+
+    id: Mapped[Id]
+    query_id: Mapped[int] = mapped_column(ForeignKey("queries.id"))
+    response_a_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), index=True)
+    response_b_id: Mapped[int] = mapped_column(ForeignKey("responses.id"), index=True)
+    outcome: Mapped[Outcome]
+    by: Mapped[Name]
+    at: Mapped[datetime]
+
+
+class MeasureRow(Base):
+    """A measure about a person: in force until it is lifted. `weight` is how much each of their ratings counts."""
+
+    __tablename__ = "measures"
+    __table_args__ = (
+        Index(
+            "uq_measures_one_in_force",
+            "user_id",
+            "kind",
+            unique=True,
+            sqlite_where=text("lifted_at IS NULL"),
+            postgresql_where=text("lifted_at IS NULL"),
+        ),
+        CheckConstraint("weight >= 0 AND weight <= 1", name="weight"),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    kind: Mapped[Measure]
+    weight: Mapped[float]
+    reason: Mapped[str]
+    by: Mapped[Name]
+    at: Mapped[datetime]
+    lifted_at: Mapped[datetime | None]
+    lifted_by: Mapped[Name | None]
+    lifted_because: Mapped[str | None]
