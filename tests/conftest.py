@@ -66,10 +66,13 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def trained_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with the demo world and a ladder in service, trained briefly. To be copied, never written to."""
+    """An SQLite file with the demo world and a GAT in service, trained briefly. To be copied, never written to."""
     from core.encoders import SentenceEncoder
+    from core.evaluation import predict_pairs, standings
     from core.optimisation import TrainConfig
-    from core.training import train
+    from core.routers.bradley_terry import BradleyTerryRouter
+    from core.routers.gat import GatRouter
+    from core.routers.vectors import EncodedOnce
     from db.demo.loading import load
     from db.embeddings import CachedEncoder
     from db.engine import Database
@@ -79,10 +82,17 @@ def trained_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("trained") / "world.db"
     database = Database.open(f"sqlite:///{path}")
     load(database)
-    encoder = CachedEncoder(SentenceEncoder(""), database)
-    router, report = train(PreferenceStore(database).snapshot(), encoder, TrainConfig(epochs=6, device="cpu"))
+    encoder = EncodedOnce(CachedEncoder(SentenceEncoder(""), database))
+    fitting, validation, test = PreferenceStore(database).snapshot().split("query", (0.7, 0.1, 0.2))
+    router, _ = GatRouter.fit_with_report(fitting, validation, encoder, TrainConfig(epochs=10, device="cpu"))
+    population = BradleyTerryRouter.fit(fitting, validation, encoder)
+    measured = {each.kind: predict_pairs(each, test, fitting) for each in (router, population)}
+    card = {
+        "standings": [standing.to_dict() for standing in standings(measured, "bradley_terry")],
+        "ratings": {"train": len(fitting), "validation": len(validation), "test": len(test)},
+        "kind": router.kind, "encoder": encoder.id, "llms": list(router.llms),
+    }  # fmt: skip
     registry = RouterRegistry(database)
-    card = {**report.to_dict(), "kind": router.kind, "encoder": encoder.id, "llms": list(router.llms)}
     registry.activate(registry.publish(router.kind, router.to_bytes(), card).id, by="test", reason="for tests")
     database.dispose()  # the last connection's end folds the write-ahead log into the one file
     return path

@@ -12,7 +12,6 @@ from streamlit.testing.v1 import AppTest
 from core.domain import UserId
 from core.encoders import SentenceEncoder
 from core.routers.gat import GatRouter
-from core.routers.ladder import LadderRouter
 from db.embeddings import CachedEncoder
 from db.engine import Database
 from db.models import Role
@@ -119,8 +118,7 @@ def test_two_versions_are_laid_over_each_other(open_page: Open, trained: Databas
 def test_a_state_that_is_not_finite_is_left_out_and_counted(open_page: Open, trained: Database) -> None:
     registry, store = RouterRegistry(trained), PreferenceStore(trained)
     encoder = CachedEncoder(SentenceEncoder(""), trained)
-    ladder = LadderRouter.from_bytes(registry.load(registry.versions()[0].id), encoder)
-    network: GatRouter = ladder.gat.members[0]
+    network = GatRouter.from_bytes(registry.load(registry.versions()[0].id), encoder)
     network.network.llm_free.data[0] = float("nan")
     assert len(store.llms()) == 5
     broken = registry.publish("gat", network.to_bytes(), {})
