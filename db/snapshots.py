@@ -165,12 +165,13 @@ def comparisons(session: Session, user: UserId | None, upto: datetime | None = N
         .order_by(ComparisonRow.id)
         .execution_options(yield_per=STREAMED)
     )
-    for name, query, left, right, outcome, said_a, said_b, key, rated_at in rows:
-        assert outcome is not None  # in force  # noqa: S101
-        yield Comparison(
-            UserId(name), QueryId(query), LLMId(left), LLMId(right), outcome, ResponseId(said_a), ResponseId(said_b),
-            key, rated_at,
-        )  # fmt: skip
+    with rows:  # who reads only the first few leaves no cursor open
+        for name, query, left, right, outcome, said_a, said_b, key, rated_at in rows:
+            assert outcome is not None  # in force  # noqa: S101
+            yield Comparison(
+                UserId(name), QueryId(query), LLMId(left), LLMId(right), outcome, ResponseId(said_a),
+                ResponseId(said_b), key, rated_at,
+            )  # fmt: skip
 
 
 def users(session: Session, user: UserId | None, upto: datetime | None = None) -> Iterator[User]:
@@ -191,8 +192,9 @@ def queries(session: Session, user: UserId | None, upto: datetime | None = None)
         .order_by(QueryRow.id)
         .execution_options(yield_per=STREAMED)
     )
-    for key, turns, task in rows:
-        yield Query(QueryId(key), tuple(turns), task or "")
+    with rows:
+        for key, turns, task in rows:
+            yield Query(QueryId(key), tuple(turns), task or "")
 
 
 def responses(session: Session, user: UserId | None, upto: datetime | None = None) -> Iterator[Response]:
@@ -210,5 +212,6 @@ def responses(session: Session, user: UserId | None, upto: datetime | None = Non
         .order_by(ResponseRow.id)
         .execution_options(yield_per=STREAMED)
     )
-    for query, llm, turns in rows:
-        yield Response(QueryId(query), LLMId(llm), tuple(turns))
+    with rows:
+        for query, llm, turns in rows:
+            yield Response(QueryId(query), LLMId(llm), tuple(turns))

@@ -27,6 +27,8 @@ def test_a_brush_on_the_map_filters_the_heat_map_and_the_table_and_a_click_shows
     page.get_by_text("everyone, 60 people").wait_for(timeout=120_000)
     chart = page.locator(".st-key-map-chart canvas, .st-key-map-chart svg").first
     chart.wait_for()
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    page.wait_for_timeout(1000)  # what is drawn last moves the chart
     box = chart.bounding_box()
     assert box is not None
     middle = box["x"] + box["width"] * 0.5

@@ -53,7 +53,7 @@ def test_from_a_prompt_to_a_rating_that_moves_the_choice(
     ask(page, PROMPT)
     page.get_by_text("ms to decide").first.wait_for()
     page.get_by_text("and and and").first.wait_for()
-    page.get_by_role("button", name="Stop", exact=True).click()
+    page.locator(".stMain").get_by_role("button", name="Stop", exact=True).click()
     page.get_by_text("You stopped it here").first.wait_for()
     assert page.get_by_text(PROMPT).first.is_visible()
     assert openai_server.seen == {"endless": 1}
