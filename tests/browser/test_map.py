@@ -32,10 +32,13 @@ def test_a_brush_on_the_map_filters_the_heat_map_and_the_table_and_a_click_shows
     box = chart.bounding_box()
     assert box is not None
     middle = box["x"] + box["width"] * 0.5
-    page.mouse.move(box["x"] + 8, box["y"] + 8)
+    # As a hand drags: the chart follows the pointer with some delay.
+    page.mouse.move(box["x"] + 30, box["y"] + 40)
     page.mouse.down()
-    page.mouse.move(middle - 40, box["y"] + 200, steps=4)
-    page.mouse.move(middle, box["y"] + 500, steps=4)
+    for step in range(1, 21):
+        page.mouse.move(box["x"] + 30 + (middle - box["x"] - 30) * step / 20, box["y"] + 40 + 440 * step / 20)
+        page.wait_for_timeout(25)
+    page.wait_for_timeout(300)
     page.mouse.up()
     selection = page.get_by_text(re.compile(r"in the selection, \d+ people"))
     selection.wait_for(timeout=60_000)
