@@ -216,7 +216,7 @@ def test_a_roll_back_counts_with_the_next_decision_of_another_process(tmp_path: 
         assert decided() == "1"
     finally:
         other.kill()
-        other.wait()
+        other.communicate()  # closes the pipes too
         database.dispose()
 
 
