@@ -50,7 +50,8 @@ page = st.navigation(
             for name, title in scripts.items()
         ]
         for group, scripts in PAGES.items()
-    }
+    },
+    expanded=True,
 )  # fmt: skip
 with boundary():
     show_account()
