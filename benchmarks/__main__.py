@@ -86,6 +86,27 @@ def matchmaking_command(
         raise typer.Exit(1)
 
 
+@app.command("load")
+def load_command(
+    raters: Annotated[int, typer.Option(min=1, help="People who rate at the same time.")] = 50,
+    ratings: Annotated[int, typer.Option(min=1, help="Ratings each of them gives.")] = 100,
+    url: Annotated[str, typer.Option("--database", help="An empty database; a SQLite file when left out.")] = "",
+    pause: Annotated[
+        float, typer.Option(min=0, help="Seconds for which a pair is read at least, and three times that at most.")
+    ] = 0.8,
+    training: Annotated[bool, typer.Option(help="Train routers beside.")] = True,
+    out: Out = None,
+) -> None:
+    """Ratings lost and doubled, and milliseconds for one with the next pair, beside training and two kills.
+
+    Exit code 1 where a rating was lost, doubled or refused.
+    """
+    from benchmarks.load import Plan, load
+
+    if not load(Plan(raters, ratings, url, pause, training), out):
+        raise typer.Exit(1)
+
+
 @app.command("cost")
 def cost_command(
     data: Annotated[Path, typer.Option("--data", help="The folder that holds the sets.")] = SHARED,

@@ -10,7 +10,7 @@ from core.readiness import Requirement, readiness
 from db.assignments import unrated
 from db.engine import Database
 from db.events import in_force
-from db.models import ComparisonRow, LLMRow, QueryRow, RunStatus, TaskRow, TrainingRunRow, UserRow
+from db.models import AssignmentRow, ComparisonRow, LLMRow, QueryRow, RunStatus, TaskRow, TrainingRunRow, UserRow
 from db.runs import TRAINING
 
 
@@ -116,3 +116,15 @@ def unrated_queries(database: Database, user: UserId, limit: int) -> list[Query]
     )
     with database.read() as session:
         return [Query(QueryId(key), tuple(turns), task or "") for key, turns, task in session.execute(statement)]
+
+
+def outcomes_of_assignments(database: Database) -> dict[str, list[Outcome | None]]:
+    """What was said first of each answered assignment, by its token: one outcome of a pair, several of a choice among
+    more responses.
+    """
+    first = (ComparisonRow.assignment_id == AssignmentRow.id, ComparisonRow.supersedes_id.is_(None))
+    found: dict[str, list[Outcome | None]] = {}
+    with database.read() as session:
+        for token, outcome in session.execute(select(AssignmentRow.token, ComparisonRow.outcome).where(*first)):
+            found.setdefault(token, []).append(outcome)
+    return found
