@@ -69,6 +69,7 @@ def trained_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An SQLite file with the demo world and a GAT in service, trained briefly. To be copied, never written to."""
     from core.encoders import SentenceEncoder
     from core.evaluation import predict_pairs, standings
+    from core.holdout import hold_out
     from core.optimisation import TrainConfig
     from core.routers.bradley_terry import BradleyTerryRouter
     from core.routers.gat import GatRouter
@@ -83,14 +84,14 @@ def trained_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = Database.open(f"sqlite:///{path}")
     load(database)
     encoder = EncodedOnce(CachedEncoder(SentenceEncoder(""), database))
-    fitting, validation, test = PreferenceStore(database).snapshot().split("query", (0.7, 0.1, 0.2))
+    (fitting, validation, test), holdout = hold_out(PreferenceStore(database).snapshot(), (0.7, 0.1, 0.2), 0)
     router, _ = GatRouter.fit_with_report(fitting, validation, encoder, TrainConfig(epochs=10, device="cpu"))
     population = BradleyTerryRouter.fit(fitting, validation, encoder)
     measured = {each.kind: predict_pairs(each, test, fitting) for each in (router, population)}
     card = {
         "standings": [standing.to_dict() for standing in standings(measured, "bradley_terry")],
         "ratings": {"train": len(fitting), "validation": len(validation), "test": len(test)},
-        "kind": router.kind, "encoder": encoder.id, "llms": list(router.llms),
+        "kind": router.kind, "encoder": encoder.id, "llms": list(router.llms), "holdout": holdout._asdict(),
     }  # fmt: skip
     registry = RouterRegistry(database)
     registry.activate(registry.publish(router.kind, router.to_bytes(), card).id, by="test", reason="for tests")

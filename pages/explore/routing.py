@@ -18,6 +18,7 @@ from pages.parts.everyone import show_everyone, show_tasks
 from pages.parts.money import show_slider
 from pages.parts.reasons import show_flips, show_reasons, show_style, style_of
 from pages.parts.routers import name_of
+from pages.parts.track_record import show_track_record
 
 FEW_RATINGS = 20
 CLEAR_LEAD = 0.8
@@ -155,6 +156,7 @@ def show_one_person(person: Person) -> None:
     show_choices(user_label(chosen), decision)
     if decision.version is not None:
         show_setting(decision, query, show_slider(UserId(chosen), "you" if own else chosen))
+        show_track_record(UserId(chosen), own=own)
     show_reasons(decision)
     if decision.version is not None:
         style = style_of(UserId(chosen))

@@ -1,5 +1,6 @@
 """Who gets which LLM by Streamlit's test runner: one person with reasons and what would change them, and everyone."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,10 +9,12 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.domain import Outcome, UserId
 from core.style_profile import StyleEffect
 from db.engine import Database
-from db.models import Role
+from db.models import AssignmentRow, Role
 from db.people import Person
+from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
 from pages.parts import context
 from pages.parts.everyone import interval
@@ -42,6 +45,40 @@ def test_a_choice_is_shown_with_reasons_what_would_change_it_taste_in_style_and_
     assert "not proof of cause" in shown and "- Cost: " in shown and "- One rating: " in shown
     assert "100 more words" in shown or "for 100 fewer words" in shown
     assert len(frame(app, "They said")) > 0
+
+
+def test_the_hit_rate_stands_beside_how_often_the_person_agrees_with_themselves(
+    open_page: Open, trained: Database
+) -> None:
+    app = open_page("routing", "Ada")
+    app.selectbox(key="routing.user").select(WHO).run()
+    assert re.search(r"This router: too few \(\d+ of 20\)", words(app))
+    assert "What a probability means here: too few" in words(app)
+    rate_twice(trained, UserId("Ada"), 24)
+    app.selectbox(key="routing.user").select("Ada").run()
+    assert not app.exception and not app.error
+    shown = words(app)
+    assert "How right it is about you" in shown
+    assert re.search(r"\*\*\d+% ± \d+\*\*; you agree with yourself 100% ± \d+ \(n = \d+\)", shown)
+    assert "Where it says 80%, it has meant" in shown
+
+
+def rate_twice(database: Database, user: UserId, times: int) -> None:
+    """So many pairs, each rated again with its sides swapped and the same response preferred."""
+    store = PreferenceStore(database)
+    for i in range(times):
+        pair = store.assign(user)
+        assert pair is not None
+        outcome = Outcome.A if i % 2 else Outcome.B
+        store.record(user, pair.token, outcome, minimum_dwell=0)
+        with database.write() as session:
+            row = session.query(AssignmentRow).filter_by(token=pair.token).one()
+            again = {name: getattr(row, name) for name in ("campaign_id", "user_id", "query_id", "shown_at")}
+            again |= {"leased_until": row.leased_until, "probability": 1.0, "reason": "repeat", "repeats_id": row.id}
+            sides = {f"{what}_{a}_id": getattr(row, f"{what}_{b}_id")
+                     for what in ("response", "llm") for a, b in ("ab", "ba")}  # fmt: skip
+            session.add(AssignmentRow(**again, **sides, token=f"again-{i}", status="open"))
+        store.record(user, f"again-{i}", Outcome.B if outcome is Outcome.A else Outcome.A, minimum_dwell=0)
 
 
 def test_the_cost_setting_names_what_it_serves_instead(open_page: Open, trained: Database) -> None:
