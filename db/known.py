@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, func, select
 
 from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Query, QueryId, UserId
+from db.drift import mark
 from db.engine import Database
 from db.models import ComparisonRow, LLMRow, UserRow
 from db.preferences import PreferenceStore
@@ -18,9 +19,10 @@ from db.preferences import PreferenceStore
 MOST_KEPT = 10_000  # people; what they said takes some 10 kB each (`python -m benchmarks latency`)
 
 # Events are only ever added, and removed with their source or their person: equal greatest id and number, equal
-# ratings.
-_EVENTS = select(func.max(ComparisonRow.id), func.count(ComparisonRow.id)).where(
-    ComparisonRow.user_id == select(UserRow.id).where(UserRow.name == bindparam("user")).scalar_subquery()
+# ratings. Which of them route is the person's choice.
+_USER = select(UserRow.id).where(UserRow.name == bindparam("user")).scalar_subquery()
+_EVENTS = select(func.max(ComparisonRow.id), func.count(ComparisonRow.id), mark(_USER)).where(
+    ComparisonRow.user_id == _USER
 )
 _LLMS = select(
     LLMRow.key, LLMRow.name, LLMRow.family, LLMRow.description, LLMRow.input_price, LLMRow.output_price,

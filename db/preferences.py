@@ -297,13 +297,15 @@ class PreferenceStore:
         with self._database.read() as session:
             return snapshots.everyone(session, upto)
 
-    def history(self, user: UserId) -> PreferenceDataset:
-        """What one user said that is in force, over all LLMs; empty for a stranger."""
+    def history(self, user: UserId, *, whole: bool = False) -> PreferenceDataset:
+        """What one user said that is in force and routes them, over all LLMs; empty for a stranger. The `whole` has
+        what they said before a change of taste too, where they chose not to be routed by that.
+        """
         with self._database.read() as session:
-            return snapshots.one_user(session, user)
+            return snapshots.one_user(session, user, whole=whole)
 
     def histories(self, users: Sequence[int]) -> PreferenceDataset:
-        """What some users said that is in force, by the ids of their rows; users without ratings are there too."""
+        """What some users said that routes them, by the ids of their rows; users without ratings are there too."""
         with self._database.read() as session:
             return snapshots.some_users(session, users)
 

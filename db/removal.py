@@ -34,6 +34,7 @@ from db.models import (
     ComparisonRow,
     ConsentRow,
     DraftRow,
+    DriftChoiceRow,
     FlagRow,
     GoldRow,
     InviteRow,
@@ -57,6 +58,7 @@ LEFT = "former user"  # stands where a person's name stood outside their ratings
 _OF_ACCESS = ("sign_in", "join", "consent", "withdraw_consent")
 _OF_RATINGS = (
     "rate", "tradeoff", "thumbs", "too_quick", "skip", "flag", "undo", "edit", "withdraw", "resume",
+    "drift_newer_only", "drift_ignore", "drift_taken_back",
 )  # fmt: skip
 
 
@@ -167,7 +169,7 @@ def _remove_verdicts(session: Session, source: str) -> None:
 def _remove_users(session: Session, source: str) -> int:
     signed_in = UserRow.last_seen_at.is_not(None)
     gone = select(UserRow.id).where(UserRow.source == source, ~signed_in, ~_used(*_USER_USES))
-    for row in (RoutingDecisionRow, BrowserSessionRow, ConsentRow, InviteRow, MeasureRow):
+    for row in (RoutingDecisionRow, BrowserSessionRow, ConsentRow, InviteRow, MeasureRow, DriftChoiceRow):
         _run(session, delete(row).where(row.user_id.in_(gone)))
     return _run(session, delete(UserRow).where(UserRow.id.in_(gone)))
 
@@ -200,7 +202,8 @@ def erase(session: Session, person: UserRow) -> Erased:
     rated = select(ComparisonRow.id).where(ComparisonRow.user_id == person.id)
     _run(session, delete(RatingDetailRow).where(RatingDetailRow.comparison_id.in_(rated)))
     _remove_beside(session, select(AssignmentRow.id).where(AssignmentRow.user_id == person.id))
-    _run(session, delete(MeasureRow).where(MeasureRow.user_id == person.id))
+    for row in (MeasureRow, DriftChoiceRow):
+        _run(session, delete(row).where(row.user_id == person.id))
     mine = [_run(session, delete(row).where(row.user_id == person.id)) for row in _OWNED]  # in the order of references
     session.delete(person)
     # What they typed and had answered for them: nobody else was shown it, so nothing else uses it.
@@ -257,7 +260,8 @@ _OWNED = (ComparisonRow, AssignmentRow, RoutingDecisionRow, BrowserSessionRow)
 _NAMING: tuple[Column, ...] = (
     AuditEventRow.actor, AuditEventRow.subject, TrainingRunRow.requested_by, RouterActivationRow.by,
     InviteRow.created_by, RouterActivationRow.reason, ApiKeyRow.created_by, FlagRow.resolved_by, GoldRow.set_by,
-    GoldRow.retired_by, AdjudicationRow.by, MeasureRow.by, MeasureRow.lifted_by,
+    GoldRow.retired_by, AdjudicationRow.by, MeasureRow.by, MeasureRow.lifted_by, DriftChoiceRow.by,
+    DriftChoiceRow.lifted_by,
 )  # fmt: skip
 
 

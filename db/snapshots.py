@@ -22,6 +22,7 @@ from core.domain import (
     UserId,
 )  # fmt: skip
 from db.base import parts
+from db.drift import routes
 from db.events import in_force, is_test
 from db.measures import author_weights, excluded
 from db.models import ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
@@ -54,21 +55,22 @@ def counts(comparison_id: int, weight: float) -> bool:
     return weight >= 1 or comparison_id * GOLDEN % 1.0 < weight
 
 
-def one_user(session: Session, user: UserId) -> PreferenceDataset:
-    """One user's ratings in force, without tests, over all LLMs, in four statements; of a stranger none."""
+def one_user(session: Session, user: UserId, *, whole: bool = False) -> PreferenceDataset:
+    """One user's ratings in force, without tests, over all LLMs, in four statements; of a stranger none.
+
+    Without those from before a change of taste, where the person chose so, unless the `whole` is asked for.
+    """
     user_id = session.scalar(select(UserRow.id).where(UserRow.name == user)) or 0
-    rows = session.execute(_columns().where(ComparisonRow.user_id == user_id, in_force(), ~is_test())).all()
+    theirs = _columns().where(ComparisonRow.user_id == user_id, in_force(), ~is_test())
+    rows = session.execute(theirs if whole else theirs.where(routes())).all()
     return _dataset(session, rows, {user_id: user}, [user_id])
 
 
 def some_users(session: Session, users: Sequence[int]) -> PreferenceDataset:
-    """The ratings in force of some users, given by their rows' ids; each is in `users`, also who has none."""
+    """The ratings by which some users are routed, given by their rows' ids; each is in `users`, also who has none."""
     it = ComparisonRow
-    rows = [
-        row
-        for part in parts(users)
-        for row in session.execute(_columns().where(it.user_id.in_(part), in_force(), ~is_test()).order_by(it.id))
-    ]
+    routing = _columns().where(in_force(), ~is_test(), routes()).order_by(it.id)
+    rows = [row for part in parts(users) for row in session.execute(routing.where(it.user_id.in_(part)))]
     names = {
         row.id: UserId(row.name)
         for part in parts(users)

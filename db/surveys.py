@@ -21,6 +21,7 @@ from core.routers.base import Router, States
 from core.routers.vectors import EncodedOnce
 from core.survey import Survey, answers, by_task, evenly, states
 from db.base import parts
+from db.drift import mark
 from db.engine import Database
 from db.events import in_force
 from db.models import ComparisonRow, QueryRow, TaskRow, UserRow
@@ -40,7 +41,7 @@ class Rater(NamedTuple):
     name: UserId
     simulated: bool
     ratings: int
-    mark: tuple[int, int]
+    mark: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class _Kept:
     """What is in memory for one version: the router is not, it is as large as all of this."""
 
     queries: tuple[int, ...]
-    marks: dict[UserId, tuple[int, int]]
+    marks: dict[UserId, tuple[int, ...]]
     surveyed: Surveyed
 
 
@@ -177,12 +178,12 @@ def _raters(session: Session) -> list[Rater]:
     """Everyone with ratings in force, by name."""
     it = ComparisonRow
     rows = session.execute(
-        select(UserRow.id, UserRow.name, UserRow.simulated, func.count(it.id), func.max(it.id))
+        select(UserRow.id, UserRow.name, UserRow.simulated, func.count(it.id), func.max(it.id), mark(UserRow.id))
         .join(it, (it.user_id == UserRow.id) & in_force())
         .group_by(UserRow.id)
         .order_by(UserRow.name)
     )
-    return [Rater(i, UserId(name), simulated, n, (n, last)) for i, name, simulated, n, last in rows]
+    return [Rater(i, UserId(name), simulated, n, (n, last, chose)) for i, name, simulated, n, last, chose in rows]
 
 
 def _query_tasks(session: Session) -> dict[int, str]:

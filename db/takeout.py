@@ -16,6 +16,7 @@ from db.models import (
     AssignmentStatus,
     ComparisonRow,
     DraftRow,
+    DriftChoiceRow,
     FlagRow,
     LLMRow,
     QueryRow,
@@ -34,7 +35,7 @@ VERSION = 1
 
 def document(database: Database, user: UserId) -> Iterator[str]:
     """Pieces of a JSON object: `user`, `ratings` with texts and all versions, `skipped`, `flagged`, `drafts`, `routed`,
-    `tradeoffs`.
+    `tradeoffs`, `taste_changes` (what was done about them).
 
     Nobody else's data. Texts are read a few at a time; of a withdrawn rating they are there too. Raises
     NotFound before the first piece.
@@ -55,6 +56,7 @@ def document(database: Database, user: UserId) -> Iterator[str]:
             ("drafts", _drafts(session, person.id)),
             ("routed", _routed(session, person.id)),
             ("tradeoffs", (answer._asdict() for answer in answers(session, user))),
+            ("taste_changes", _taste_changes(session, person.id)),
         ):
             yield f', "{name}": ['
             for position, item in enumerate(items):
@@ -178,3 +180,9 @@ def _routed(session: Session, person: int) -> Iterator[dict[str, Any]]:
         yield {
             "query": query, "llm": llm, "probabilities": probabilities, "router_version": version, "decided_at": at,
         }  # fmt: skip
+
+
+def _taste_changes(session: Session, person: int) -> Iterator[dict[str, Any]]:
+    rows = session.scalars(select(DriftChoiceRow).where(DriftChoiceRow.user_id == person).order_by(DriftChoiceRow.id))
+    for row in rows:
+        yield {"since": row.since, "choice": row.choice, "by": row.by, "at": row.at, "taken_back": row.lifted_at}

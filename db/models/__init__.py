@@ -16,7 +16,7 @@ from db.models.datasets import DatasetVersionRow, ExportKeyRow
 from db.models.live import ApiKeyRow, ProviderCallRow
 from db.models.material import LLMRow, QueryRow, ResponseRow, TaskRow, TextEmbeddingRow
 from db.models.people import AuditEventRow, BrowserSessionRow, ConsentRow, InviteRow, Role, UserRow
-from db.models.quality import AdjudicationRow, GoldRow, Measure, MeasureRow
+from db.models.quality import AdjudicationRow, DriftChoice, DriftChoiceRow, GoldRow, Measure, MeasureRow
 from db.models.ratings import AssignmentRow, AssignmentStatus, ComparisonRow, EventKind
 from db.models.routing import (
     RouterActivationRow,
@@ -39,6 +39,8 @@ __all__ = [
     "ConsentRow",
     "DatasetVersionRow",
     "DraftRow",
+    "DriftChoice",
+    "DriftChoiceRow",
     "EventKind",
     "ExportKeyRow",
     "FlagReason",

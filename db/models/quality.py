@@ -1,4 +1,6 @@
-"""What keeps ratings trustworthy: pairs with a known answer, verdicts on disagreements, measures about a person."""
+"""What keeps ratings trustworthy: pairs with a known answer, verdicts on disagreements, measures about a person, and
+what a person does about a change of their own taste.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -88,3 +90,36 @@ class MeasureRow(Base):
     lifted_at: Mapped[datetime | None]
     lifted_by: Mapped[Name | None]
     lifted_because: Mapped[str | None]
+
+
+class DriftChoice(StrEnum):
+    """What can be done about a change of taste; each can be taken back."""
+
+    NEWER_ONLY = "newer_only"  # route by what was said since
+    IGNORE = "ignore"
+
+
+class DriftChoiceRow(Base):
+    """What was done about a user's change of taste at the moment `since`: in force until it is taken back."""
+
+    __tablename__ = "drift_choices"
+    __table_args__ = (
+        Index(
+            "uq_drift_choices_one_in_force",
+            "user_id",
+            "since",
+            unique=True,
+            sqlite_where=text("lifted_at IS NULL"),
+            postgresql_where=text("lifted_at IS NULL"),
+        ),
+        NEVER_REUSED,
+    )
+
+    id: Mapped[Id]
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    choice: Mapped[DriftChoice]
+    since: Mapped[datetime]
+    by: Mapped[Name]
+    at: Mapped[datetime]
+    lifted_at: Mapped[datetime | None]
+    lifted_by: Mapped[Name | None]

@@ -13,6 +13,7 @@ from db.serving import Choice, Decision
 from pages.parts.asked import dollars
 from pages.parts.charts import choice_chart, height_of
 from pages.parts.context import context, require
+from pages.parts.drift import show_drift
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.everyone import show_everyone, show_tasks
 from pages.parts.money import show_slider
@@ -157,6 +158,7 @@ def show_one_person(person: Person) -> None:
     if decision.version is not None:
         show_setting(decision, query, show_slider(UserId(chosen), "you" if own else chosen))
         show_track_record(UserId(chosen), own=own)
+        show_drift(UserId(chosen), person)
     show_reasons(decision)
     if decision.version is not None:
         style = style_of(UserId(chosen))

@@ -227,3 +227,34 @@ def share_chart(shares: pd.DataFrame, title: str) -> Layered:
 def share_height(rows: int) -> int:
     """Pixels of a `share_chart`: each line has room for the note above its dot."""
     return 44 * rows + 90
+
+
+def change_chart(changes: pd.DataFrame) -> Layered:
+    """Two dots with intervals of each LLM, the past in grey and what is now in the accent, a line between them.
+
+    `changes` has a row an LLM in the order to draw: `name`, `before`, `before_low`, `before_high`, `now`, `now_low`,
+    `now_high` (0..1), `note`.
+    """
+    axis = alt.Axis(labelLimit=220, ticks=False, domain=False)
+    base = alt.Chart(changes).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=axis),
+        tooltip=[
+            alt.Tooltip("name:N", title="LLM"),
+            *(
+                alt.Tooltip(f"{column}:Q", title=column.replace("_", ", "), format=".0%")
+                for column in changes.columns[1:-1]
+            ),
+        ],
+    )
+    scale = alt.Scale(domain=[0, 1])
+    x = alt.X(
+        "now:Q", scale=scale, title="Preferred, of the times it was shown", axis=alt.Axis(format="%", tickCount=5)
+    )
+    layers = [base.mark_rule(color=GREY, strokeDash=[2, 3]).encode(x=alt.X("before:Q", scale=scale), x2="now:Q")]
+    for which, colour, offset in (("before", GREY, 5), ("now", ACCENT, -5)):
+        low, high = alt.X(f"{which}_low:Q", scale=scale), f"{which}_high:Q"
+        layers.append(base.mark_rule(color=colour, strokeWidth=3, opacity=0.45, yOffset=offset).encode(x=low, x2=high))
+        dot = base.mark_point(color=colour, filled=True, size=110, opacity=1, yOffset=offset)
+        layers.append(dot.encode(x=x if which == "now" else alt.X("before:Q", scale=scale)))
+    layers.append(base.mark_text(align="left", dx=9, dy=-16, color=ACCENT).encode(x=x, text="note:N"))
+    return alt.layer(*layers)

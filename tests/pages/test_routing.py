@@ -19,6 +19,7 @@ from db.routers import RouterRegistry
 from pages.parts import context
 from pages.parts.everyone import interval
 from pages.parts.reasons import style_sentence
+from tests.db.test_drift import TURNED, turning
 
 Open = Callable[..., AppTest]
 WHO = "simulated-brief-03"
@@ -79,6 +80,26 @@ def rate_twice(database: Database, user: UserId, times: int) -> None:
                      for what in ("response", "llm") for a, b in ("ab", "ba")}  # fmt: skip
             session.add(AssignmentRow(**again, **sides, token=f"again-{i}", status="open"))
         store.record(user, f"again-{i}", Outcome.B if outcome is Outcome.A else Outcome.A, minimum_dwell=0)
+
+
+def test_a_change_of_taste_is_shown_with_its_evidence_dealt_with_and_taken_back(
+    open_page: Open, trained: Database
+) -> None:
+    app = open_page("routing", "Ada")
+    app.selectbox(key="routing.user").select(WHO).run()
+    assert "changed" not in words(app)
+    PreferenceStore(trained).add_bundle(turning())
+    app.selectbox(key="routing.user").select(TURNED).run()
+    assert not app.exception and not app.error
+    assert "The taste of turned changed" in words(app) and "of 100 people whose taste never changes" in words(app)
+    assert re.search(r"from 90 ratings", words(app))
+    app.button(key="drift.newer").click().run()
+    assert re.search(r"Routed by the \d+ ratings since \d+ April 2026, of 90: Ada chose so", words(app))
+    assert "changed" not in words(app) and not re.search(r"from 90 ratings", words(app))
+    next(button for button in app.button if button.label == "Route by all ratings again").click().run()
+    assert "The taste of turned changed" in words(app)
+    app.button(key="drift.ignore").click().run()
+    assert "is ignored: Ada chose so" in words(app) and re.search(r"from 90 ratings", words(app))
 
 
 def test_the_cost_setting_names_what_it_serves_instead(open_page: Open, trained: Database) -> None:
