@@ -17,6 +17,7 @@ from db.comparisons import COMPARISON, compare_versions
 from db.engine import Database
 from db.evaluations import EVALUATION, evaluate_honestly
 from db.execution import Execution, Pulse
+from db.projections import PROJECTION, draw
 from db.runs import TRAINING, LostRun, Run, TrainingRuns, worker_name
 from db.trainings import train_router
 
@@ -31,6 +32,7 @@ EXECUTORS: dict[str, Callable[[Execution], tuple[dict[str, Any], str]]] = {
     TRAINING: train_router,
     COMPARISON: compare_versions,
     EVALUATION: evaluate_honestly,
+    PROJECTION: draw,
 }
 
 

@@ -7,13 +7,15 @@ import pandas as pd
 import streamlit as st
 
 from core.domain import UserId
-from core.layout import KINDS, aligned
+from core.layout import KINDS, Layout, aligned
 from db.models import Role
 from db.surveys import Surveyed
-from pages.parts.colours import colours
+from pages.parts.colours import colours, llm_colours
 from pages.parts.context import context, require
+from pages.parts.drawing import show_chart
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.map_charts import BRUSH, CLICK, heat_height, map_chart, rating_graph, share_heat_chart
+from pages.parts.map_pictures import PCA, chosen_layout, drawn, pictures
 from pages.parts.map_points import COLOURINGS, SIMULATED, point_table, shown_names, text_table
 
 MOST_ROWS = 25
@@ -41,10 +43,10 @@ def show_texts() -> None:
         show_nothing_to_rate()
         return
     points, colour = text_table(queries, layout)
-    st.altair_chart(
-        map_chart(points.assign(found=False), colour),
-        alt=f"Map of {len(points)} queries by their text vectors, coloured by task; the table below lists them",
-    )
+    show_chart(
+        map_chart(points.assign(found=False), colour), points, "map.words",
+        alt_text=f"Map of {len(points)} queries by their text vectors, coloured by task; the table below lists them",
+    )  # fmt: skip
     first, second = layout.explained
     st.caption(
         f"{len(points):,} queries. The axes hold {first:.0%} and {second:.0%} of the text vectors' variance (PCA)."
@@ -53,8 +55,8 @@ def show_texts() -> None:
     st.dataframe(table, hide_index=True, alt="Every query on the map with its task")
 
 
-def show_controls(active: int | None) -> tuple[int, int | None, str, str]:
-    """Version, version to compare with, colouring, and what is searched for."""
+def show_controls(active: int | None) -> tuple[int, int | None, str, str, str]:
+    """Version, version to compare with, kind of picture, colouring, and what is searched for."""
     versions = [version.id for version in here.registry.versions()]
     versions.sort(reverse=True)
 
@@ -72,27 +74,39 @@ def show_controls(active: int | None) -> tuple[int, int | None, str, str]:
             help="Laid over this version by turning, mirroring, scaling and moving it (Procrustes). "
             "Grey lines lead from where people stood there.",
         )  # fmt: skip
+        picture = st.selectbox(
+            "Picture", pictures(), key="map.picture", width=110,
+            help="PCA keeps distances as far as two axes can; t-SNE keeps neighbours together, and a worker draws it.",
+        )  # fmt: skip
         colouring = st.selectbox("Colour by", COLOURINGS, key="map.colour", width=230)
         sought = st.text_input("Find", key="map.find", placeholder="A person, query or LLM", width=220)
-    return version, other, colouring, sought.strip()
+    return version, other, picture, colouring, sought.strip()
 
 
-def movement(surveyed: Surveyed, other: int) -> tuple[pd.DataFrame, str]:
+def movement(surveyed: Surveyed, layout: Layout, other: int, picture: str) -> tuple[pd.DataFrame | None, str]:
     """Lines from where each person stood in another version, laid over this one, and how alike the two are."""
-    layout, before = surveyed.survey.layout, here.surveys.of(other).survey
+    theirs = here.surveys.of(other)
+    before = theirs.survey
+    if picture == PCA:
+        earlier = before.layout
+    else:
+        found = drawn(theirs, picture)
+        if found is None or layout is surveyed.survey.layout:
+            return None, f"To compare, {picture} pictures of both versions must be drawn; choose each and draw it."
+        earlier = found.layout
     pairs = []
-    for kind, mine, theirs in (
+    for kind, mine, its_own in (
         ("person", surveyed.survey.users, before.users),
         ("query", surveyed.survey.mapped, before.mapped),
         ("LLM", surveyed.survey.llms, before.llms),
     ):
-        row = {key: i for i, key in enumerate(theirs)}
+        row = {key: i for i, key in enumerate(its_own)}
         for i, key in enumerate(mine):
             if key in row:
-                own, its = layout.position(kind, i), before.layout.position(kind, row[key])
+                own, its = layout.position(kind, i), earlier.position(kind, row[key])
                 if own is not None and its is not None:
                     pairs.append((its, own))
-    alignment = aligned(before.layout, layout, pairs)
+    alignment = aligned(earlier, layout, pairs)
     lines = [
         (*alignment.place[its], *layout.place[own]) for its, own in pairs if layout.kind[own] == KINDS.index("person")
     ]
@@ -130,9 +144,10 @@ def show_heat(surveyed: Surveyed, rows: np.ndarray, people: list[str], llms: lis
         columns=["row", "column", "share", "average", "apart"],
     )
     st.markdown(f"**Who gets which LLM** · {'in the selection' if brushed else 'everyone'}, {len(rows):,} people")
-    st.altair_chart(
-        share_heat_chart(cells, [who for who, _ in lines], llms), key="map.heat", height=heat_height(len(lines)),
-        alt=f"Share of queries routed to each LLM for the {len(drawn)} most personal of {len(rows)} people",
+    show_chart(
+        share_heat_chart(cells, [who for who, _ in lines], llms, llm_colours(here.store.llms())), cells, "map.heat",
+        height=heat_height(len(lines)),
+        alt_text=f"Share of queries routed to each LLM for the {len(drawn)} most personal of {len(rows)} people",
     )  # fmt: skip
     more = f" The {MOST_ROWS} most personal of {len(rows):,}; the table has all." if len(rows) > MOST_ROWS else ""
     st.caption(
@@ -187,9 +202,9 @@ def open_in_routing(user: str) -> None:
     st.session_state["map.leave"] = True
 
 
-def show_point(surveyed: Surveyed, points: pd.DataFrame, chosen: str) -> None:
+def show_point(surveyed: Surveyed, layout: Layout, points: pd.DataFrame, chosen: str) -> None:
     """One point with its neighbours in the full space, and where to go from there."""
-    survey, layout = surveyed.survey, surveyed.survey.layout
+    survey = surveyed.survey
     place = int(np.flatnonzero(points["id"] == chosen)[0])
     point = points.iloc[place]
     st.subheader(point["name"], anchor=False)
@@ -244,7 +259,7 @@ if in_service is None:
     show_texts()
     st.stop()
 
-version, compared, colouring, sought = show_controls(in_service.id)
+version, compared, picture, colouring, sought = show_controls(in_service.id)
 with st.spinner("Asking the router about everyone"):
     surveyed = here.surveys.of(version)
 survey = surveyed.survey
@@ -254,19 +269,19 @@ if survey.states is None:
 llm_name = {str(llm.llm_id): llm.name or llm.llm_id for llm in here.store.llms()}
 people = shown_names(survey.users, person.name, surveyed.simulated, all_names=analyst)
 llms = [llm_name.get(llm, llm) for llm in survey.llms]
-points, colour = point_table(survey, people, llm_name, surveyed.simulated, colouring)
+layout, axes = chosen_layout(surveyed, picture, person)
+points, colour = point_table(survey, people, llm_name, surveyed.simulated, colouring, layout)
 hits = points[points["name"].str.contains(sought, case=False, regex=False)] if sought else points.iloc[:0]
-moved, likeness = movement(surveyed, compared) if compared else (None, "")
+moved, likeness = movement(surveyed, layout, compared, picture) if compared else (None, "")
 
 left, right = st.columns(2, gap="medium")
 with left:
-    state = st.altair_chart(
-        map_chart(points.assign(found=points["id"].isin(hits["id"])), colour, moved), key="map.chart",
+    state = show_chart(
+        map_chart(points.assign(found=points["id"].isin(hits["id"])), colour, moved), points, "map.chart",
         on_select="rerun",
-        alt=f"Map of {len(survey.users)} people, {len(survey.mapped)} queries and {len(llms)} LLMs, coloured by "
+        alt_text=f"Map of {len(survey.users)} people, {len(survey.mapped)} queries and {len(llms)} LLMs, coloured by "
         f"{colouring.lower()}; the tables below list them",
     )  # fmt: skip
-    first, second = survey.layout.explained
     sampled = "".join(
         f" {shown:,} of {all_:,} {what}, evenly sampled." if shown < all_ else ""
         for shown, all_, what in (
@@ -276,7 +291,7 @@ with left:
     odd = survey.layout.left_out
     st.caption(
         f"Circles: {len(survey.users):,} people, larger with more ratings. Squares: {len(survey.mapped):,} queries. "
-        f"Diamonds: LLMs. Axes: {first:.0%} and {second:.0%} of the variance (PCA). Version {version}.{sampled} "
+        f"Diamonds: LLMs. {axes} Version {version}.{sampled} "
         + (f"{odd} points have numbers that are not finite and were left out. " if odd else "")
         + f"Drag to select, click for neighbours. {NOTE}"
     )
@@ -301,5 +316,5 @@ if len(hits):
     picked = st.selectbox(f"{len(hits):,} found", listed, key=f"map.hit.{sought}", format_func=lambda i: named[i])
     chosen = chosen or picked
 if chosen:
-    show_point(surveyed, points, chosen)
+    show_point(surveyed, layout, points, chosen)
 show_tables(surveyed, inside, people, llms)

@@ -20,7 +20,9 @@ from core.leaderboard import (
 from core.tally import Inclusion, Share, Tally, choose
 from db.tallies import styled_tally, tally
 from pages.parts.charts import matrix_height, strength_chart, tall_height, win_matrix_chart
+from pages.parts.colours import llm_colours
 from pages.parts.context import context, require
+from pages.parts.drawing import show_chart
 from pages.parts.empty import show_nothing_to_rate
 
 ALL_TASKS = "All tasks"
@@ -111,11 +113,10 @@ def show_standings(board: Leaderboard, table: pd.DataFrame, adjusted: bool) -> N
     for group, rows in table.groupby("group"):
         if board.groups > 1:
             st.subheader(f"Group {group} of {board.groups}", anchor=False)
-        st.altair_chart(
-            strength_chart(rows),
-            alt="Rank and strength of each LLM with its 95 % interval, best first",
-            height=tall_height(len(rows)),
-        )
+        show_chart(
+            strength_chart(rows, llm_colours(context().store.llms())), rows, f"leaderboard.strengths_{group}",
+            alt_text="Rank and strength of each LLM with its 95 % interval, best first", height=tall_height(len(rows)),
+        )  # fmt: skip
     equal = ", as if all responses had equal length and format" if adjusted else ""
     st.caption(
         f"Dot: how often an LLM wins against an average one{equal}, ties half. Line: 95 % interval (Bradley-Terry, "
@@ -204,11 +205,11 @@ def show_matrix(board: Leaderboard, name: dict[str, str]) -> None:
         for j in range(len(order))
         if (n := int(board.compared[i, j]))
     ])  # fmt: skip
-    st.altair_chart(
-        win_matrix_chart(cells, order),
-        alt="Share of ratings that the LLM of each row won against the LLM of each column",
+    show_chart(
+        win_matrix_chart(cells, order, llm_colours(context().store.llms())), cells, "leaderboard.matrix",
+        alt_text="Share of ratings that the LLM of each row won against the LLM of each column",
         height=matrix_height(len(order)),
-    )
+    )  # fmt: skip
     st.caption(
         f"Share won by the row's LLM, ties half, as rated (not adjusted). Blue: it won more often, orange: less often. "
         f"Grey: fewer than {MIN_CELL} ratings. Empty: never compared."

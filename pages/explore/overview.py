@@ -9,6 +9,7 @@ from db.reports import training_readiness
 from pages.parts.charts import daily_chart
 from pages.parts.clock import shown
 from pages.parts.context import context, require
+from pages.parts.drawing import show_chart
 
 person = require("viewer")
 st.title("Overview")
@@ -76,7 +77,10 @@ with right, st.container(border=True, height="stretch"):
         st.page_link("pages/manage/training.py", label="Training and routers")
 
 st.subheader("Ratings over time")
-st.altair_chart(daily_chart(state.daily), alt="Ratings per day, of people and of simulated users", height=240)
+show_chart(
+    daily_chart(state.daily), state.daily, "overview.daily",
+    alt_text="Ratings per day, of people and of simulated users", height=240,
+)  # fmt: skip
 st.caption(f"{counts.ratings:,} ratings in force, by the day they were given (UTC) or, where unknown, came in.")
 if state.compared < pairs or state.enough < pairs:
     st.subheader("Pairs of LLMs compared least")

@@ -12,9 +12,11 @@ from db.people import Person
 from pages.parts.answers import begin, failed, llm_of, ready, show_answer, show_growing, show_took, show_while_written
 from pages.parts.asked import STRANGER, Asked, at, decide, override, show_decision
 from pages.parts.charts import choice_chart, height_of
+from pages.parts.colours import llm_colours
 from pages.parts.comparing import CAUSES, PAIR, Pair, compare, show_pair
 from pages.parts.consent import has_agreed
 from pages.parts.context import context, require
+from pages.parts.drawing import show_chart
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.errors import callback
 from pages.parts.money import show_slider, show_willingness
@@ -104,12 +106,14 @@ def show_why(asked: Asked) -> None:
     with st.spinner("Looking for reasons"):
         decision = context().serving.decide(asked.taste, asked.query)
     table = pd.DataFrame(decision.choices).drop(columns="llm").rename(columns={"name": "llm"})
-    st.altair_chart(
-        choice_chart(table), alt="Probability of each LLM, beside the average user's", height=height_of(len(table))
-    )
+    show_chart(
+        choice_chart(table, llm_colours(here.store.llms())), table, "playground.choices",
+        alt_text="Probability of each LLM, beside the average user's", height=height_of(len(table)),
+    )  # fmt: skip
     interval = ", 95 % interval of the posterior" if decision.lead is not None else ""
     st.caption(
-        f"Blue: this choice{interval}, from {decision.ratings} ratings. Grey tick: the average user. "
+        f"Dot in the LLM's colour and blue line: this choice{interval}, from {decision.ratings} ratings. "
+        "Grey tick: the average user. "
         f"Router: {decision.service}."
     )
     show_reasons(decision)

@@ -12,7 +12,9 @@ from db.reports import ratings_per_user, unrated_queries
 from db.serving import Choice, Decision
 from pages.parts.asked import dollars
 from pages.parts.charts import choice_chart, height_of
+from pages.parts.colours import llm_colours
 from pages.parts.context import context, require
+from pages.parts.drawing import show_chart
 from pages.parts.drift import show_drift
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.everyone import show_everyone, show_tasks
@@ -78,14 +80,14 @@ def share(choice: Choice) -> str:
 def show_choices(user: str, decision: Decision) -> None:
     """Every LLM with its interval and the average user's mark, and the same as a table with prices."""
     table = pd.DataFrame(decision.choices).drop(columns="llm").rename(columns={"name": "llm"})
-    st.altair_chart(
-        choice_chart(table),
-        alt=f"Probability of each LLM for {user}, beside the average user's",
-        height=height_of(len(table)),
-    )
+    show_chart(
+        choice_chart(table, llm_colours(context().store.llms())), table, "routing.choices",
+        alt_text=f"Probability of each LLM for {user}, beside the average user's", height=height_of(len(table)),
+    )  # fmt: skip
     interval = ", 95 % interval of the posterior" if decision.lead is not None else ""
     st.caption(
-        f"Blue: {user}{interval}, from {decision.ratings} ratings. Grey tick: the average user. "
+        f"Dot in the LLM's colour and blue line: {user}{interval}, from {decision.ratings} ratings. Grey tick: the "
+        "average user. "
         f"Router: {decision.service}."
     )
     if decision.rungs:

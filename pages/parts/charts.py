@@ -2,6 +2,7 @@
 user.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -13,12 +14,20 @@ ACCENT = "#2a7ab9"  # between the light and the dark theme's accent: legible on 
 GREY = "#8a9096"
 ROW_HEIGHT = 34
 TALL_ROW = 44  # of two lines
+STRIP = 8  # pixels between a heat map and its labels, for the colours of LLMs
 
 
-def choice_chart(choices: pd.DataFrame, reference: str = "Average user") -> Layered:
+def llm_colour(name: str, colour: Mapping[str, str]) -> alt.Color:
+    """The one colour of each LLM, by the field that names it. Charts label LLMs beside it: no legend."""
+    scale = alt.Scale(domain=list(colour), range=list(colour.values()))
+    return alt.Color(f"{name}:N", scale=scale, legend=None)
+
+
+def choice_chart(choices: pd.DataFrame, colour: Mapping[str, str], reference: str = "Average user") -> Layered:
     """Dot and interval of each LLM for this person, a grey mark for the average user or another `reference`.
 
-    `choices` has one row an LLM in the order to draw: `llm`, `probability`, `low`, `high`, `average` (all 0..1).
+    `choices` has one row an LLM in the order to draw: `llm`, `probability`, `low`, `high`, `average` (all 0..1);
+    `colour` is each LLM's.
     """
     y = alt.Y("llm:N", sort=None, title=None, axis=alt.Axis(labelLimit=220, ticks=False, domain=False))
     scale = alt.Scale(domain=[0, 1])
@@ -42,7 +51,9 @@ def choice_chart(choices: pd.DataFrame, reference: str = "Average user") -> Laye
     average = base.mark_tick(color=GREY, thickness=3, size=20).encode(
         x=alt.X("average:Q", scale=scale), tooltip=tooltip
     )
-    dot = base.mark_point(color=ACCENT, filled=True, size=110, opacity=1).encode(x=x, tooltip=tooltip)
+    dot = base.mark_point(filled=True, size=150, opacity=1).encode(
+        x=x, tooltip=tooltip, color=llm_colour("llm", colour)
+    )
     label = base.mark_text(align="left", dx=9, dy=-11, color=ACCENT).encode(
         x=x, text=alt.Text("probability:Q", format=".0%")
     )
@@ -114,9 +125,9 @@ def standing_chart(standings: pd.DataFrame) -> Layered:
     return alt.layer(interval, dot, label).properties(height=alt.Step(ROW_HEIGHT))
 
 
-def strength_chart(standings: pd.DataFrame) -> Layered:
+def strength_chart(standings: pd.DataFrame, colour: Mapping[str, str]) -> Layered:
     """Dot and range of each LLM, best first. `standings`: `rank`, `llm`, `chance`, `low`, `high` (all three 0..1),
-    `ratings`.
+    `ratings`; `colour` is each LLM's.
     """
     shown = standings.assign(label=[f"{r.rank}. {r.llm}|n {r.ratings:,}" for r in standings.itertuples()])
     lines = alt.Axis(labelLimit=240, ticks=False, domain=False, labelExpr="split(datum.label, '|')", labelOffset=-7)
@@ -134,11 +145,10 @@ def strength_chart(standings: pd.DataFrame) -> Layered:
     x = alt.X("chance:Q", scale=scale, title="Wins against an average LLM", axis=axis)
     base = alt.Chart(shown).encode(y=alt.Y("label:N", sort=None, title=None, axis=lines), tooltip=tooltip)
     even = alt.Chart(pd.DataFrame({"even": [0.5]})).mark_rule(color=GREY, strokeDash=[4, 4])
-    interval = base.mark_rule(color=ACCENT, strokeWidth=3, opacity=0.45).encode(
-        x=alt.X("low:Q", scale=scale), x2="high:Q"
-    )
-    dot = base.mark_point(color=ACCENT, filled=True, size=110, opacity=1).encode(x=x)
-    label = base.mark_text(dy=-13, color=ACCENT).encode(x=x, text=alt.Text("chance:Q", format=".0%"))
+    own = llm_colour("llm", colour)
+    interval = base.mark_rule(strokeWidth=3, opacity=0.6).encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=own)
+    dot = base.mark_point(filled=True, size=150, opacity=1).encode(x=x, color=own)
+    label = base.mark_text(dy=-14, color=ACCENT).encode(x=x, text=alt.Text("chance:Q", format=".0%"))
     middle = even.encode(x=alt.X("even:Q", scale=scale, axis=axis))
     return alt.layer(middle, interval, dot, label).properties(height=alt.Step(TALL_ROW))
 
@@ -163,15 +173,43 @@ def matrix_height(columns: int) -> int:
     return matrix_row(columns) * columns + 150
 
 
-def win_matrix_chart(cells: pd.DataFrame, order: list[str]) -> Layered:
+def above_columns(columns: Sequence[str], colour: Mapping[str, str]) -> alt.Chart:
+    """A strip in each LLM's colour between a column and its label."""
+    strip: alt.Chart = (
+        alt.Chart(pd.DataFrame({"column": list(columns)}))
+        .mark_rect(stroke=None)
+        .encode(
+            x=alt.X("column:N", sort=list(columns)), y=alt.value(-STRIP), y2=alt.value(-2),
+            color=llm_colour("column", colour),
+        )
+    )  # fmt: skip
+    return strip
+
+
+def before_rows(rows: Sequence[str], colour: Mapping[str, str]) -> alt.Chart:
+    """The same between a row and its label."""
+    strip: alt.Chart = (
+        alt.Chart(pd.DataFrame({"row": list(rows)}))
+        .mark_rect(stroke=None)
+        .encode(
+            y=alt.Y("row:N", sort=list(rows)), x=alt.value(-STRIP), x2=alt.value(-2),
+            color=llm_colour("row", colour),
+        )
+    )  # fmt: skip
+    return strip
+
+
+def win_matrix_chart(cells: pd.DataFrame, order: list[str], colour: Mapping[str, str]) -> Layered:
     """How often the row's LLM won against the column's, ties half. `cells`: `row`, `column`, `share` (0..1), `n`,
-    `few`; a cell with few ratings is grey and says only its n.
+    `few`; a cell with few ratings is grey and says only its n. `colour` is each LLM's.
     """
     shown = cells.assign(
         note=["" if r.few else f"{r.share:.0%}" for r in cells.itertuples()],
         count=[f"n {r.n:,}" for r in cells.itertuples()],
     )
-    plain: dict[str, Any] = {"ticks": False, "domain": False, "grid": False, "labelOverlap": False}
+    plain: dict[str, Any] = {
+        "ticks": False, "domain": False, "grid": False, "labelOverlap": False, "labelPadding": STRIP + 4,
+    }  # fmt: skip
     across = alt.Axis(labelAngle=-40, labelLimit=120, orient="top", **plain)
     base = alt.Chart(shown).encode(
         x=alt.X("column:N", sort=order, title="against", axis=across, scale=alt.Scale(domain=order)),
@@ -190,16 +228,18 @@ def win_matrix_chart(cells: pd.DataFrame, order: list[str]) -> Layered:
     many = len(order) > MANY_COLUMNS  # then there is no room for n, which the tooltip has
     share = base.mark_text(dy=0 if many else -7, fontSize=10 if many else 13, color=INK).encode(text="note:N")
     count = base.mark_text(dy=9, fontSize=10, color=INK).encode(text="count:N")
-    return alt.layer(*([ground, share] if many else [ground, share, count])).properties(
-        height=alt.Step(matrix_row(len(order)))
+    strips = above_columns(order, colour), before_rows(order, colour)
+    cell = [ground, share] if many else [ground, share, count]
+    return (
+        alt.layer(*cell, *strips).resolve_scale(color="independent").properties(height=alt.Step(matrix_row(len(order))))
     )
 
 
-def share_chart(shares: pd.DataFrame, title: str) -> Layered:
+def share_chart(shares: pd.DataFrame, title: str, colour: Mapping[str, str] | None = None) -> Layered:
     """Dot and interval of each share, with its note beside it and a grey tick where chance or the average lies.
 
     `shares` has one row a line in the order to draw: `name`, `value`, `low`, `high`, `reference` (0..1, may be
-    missing), `note`.
+    missing), `note`. Where the lines are LLMs, `colour` is each one's.
     """
     axis = alt.Axis(labelLimit=320, ticks=False, domain=False)
     base = alt.Chart(shares).encode(y=alt.Y("name:N", sort=None, title=None, axis=axis))
@@ -219,7 +259,11 @@ def share_chart(shares: pd.DataFrame, title: str) -> Layered:
         .mark_tick(color=GREY, thickness=3, size=20)
         .encode(x=alt.X("reference:Q", scale=scale))
     )
-    dot = base.mark_point(color=ACCENT, filled=True, size=110, opacity=1).encode(x=x, tooltip=tooltip)
+    dot = base.mark_point(color=ACCENT, filled=True, size=110 if colour is None else 150, opacity=1).encode(
+        x=x, tooltip=tooltip
+    )
+    if colour is not None:
+        dot = dot.encode(color=llm_colour("name", colour))
     label = base.mark_text(align="left", dx=9, dy=-11, color=ACCENT).encode(x=x, text="note:N")
     return alt.layer(interval, reference, dot, label)
 

@@ -1,6 +1,8 @@
 """One colour for each LLM, the same on every page, in both themes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from core.domain import LLM
 
 # Okabe and Ito's colours, told apart with every common colour vision: those that show on a white and on a near black
 # ground alike, so that an LLM keeps its colour when the theme changes. Yellow and black do not, and stand back.
@@ -16,3 +18,8 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     """
     palette = (*OKABE_ITO, *DARKER)
     return {name: palette[i] if i < len(palette) else QUIET for i, name in enumerate(names)}
+
+
+def llm_colours(llms: Iterable[LLM]) -> dict[str, str]:
+    """The colour of every LLM by the name that is shown of it; `llms` are all there are, as the database has them."""
+    return colours([llm.name or llm.llm_id for llm in llms])

@@ -17,7 +17,9 @@ from db.serving import Decision
 from pages.parts.answers import TICK, begin, llm_of
 from pages.parts.asked import Asked
 from pages.parts.charts import choice_chart, height_of
+from pages.parts.colours import llm_colours
 from pages.parts.context import context
+from pages.parts.drawing import show_chart
 from pages.parts.errors import callback
 from pages.parts.markdown import safe_markdown, show_text
 from pages.parts.money import show_price_after
@@ -229,13 +231,15 @@ def show_moved(pair: Pair, outcome: Outcome, after: Decision) -> None:
     show_worth(pair, outcome, after)
     table = pd.DataFrame(after.choices).drop(columns="llm").rename(columns={"name": "llm"})
     table["average"] = [was[choice.llm] for choice in after.choices]
-    st.altair_chart(
-        choice_chart(table, reference="Before this rating"),
-        alt="Probability of each LLM for this prompt, after and before this rating", height=height_of(len(table)),
+    show_chart(
+        choice_chart(table, llm_colours(context().store.llms()), reference="Before this rating"), table,
+        "playground.moved", alt_text="Probability of each LLM for this prompt, after and before this rating",
+        height=height_of(len(table)),
     )  # fmt: skip
     interval = ", 95 % interval of the posterior" if after.lead is not None else ""
     st.caption(
-        f"Blue: now{interval}, ratings known: {after.ratings}. Grey tick: before, ratings known: {before.ratings}. "
+        f"Dot in the LLM's colour and blue line: now{interval}, ratings known: {after.ratings}. "
+        f"Grey tick: before, ratings known: {before.ratings}. "
         f"Router: {after.service}; nothing was trained in between."
     )
 

@@ -14,6 +14,7 @@ from db.people import Person
 from pages.parts.charts import change_chart, share_height
 from pages.parts.clock import viewer_zone
 from pages.parts.context import context
+from pages.parts.drawing import show_chart
 from pages.parts.errors import callback
 
 
@@ -93,11 +94,12 @@ def show_evidence(change: Change) -> None:
         }
         for won in change.won
     ]  # fmt: skip
-    st.altair_chart(
+    show_chart(
         change_chart(pd.DataFrame(rows)),
-        alt="How often each LLM was preferred: " + "; ".join(f"{row['name']} {row['note']}" for row in rows),
+        pd.DataFrame(rows),
+        "drift.evidence",
+        alt_text="How often each LLM was preferred: " + "; ".join(f"{row['name']} {row['note']}" for row in rows),
         height=share_height(len(rows)),
-        key="drift.evidence",
     )
     shown = f"p = {change.p:.1g}" if change.p >= 0.0005 else "p < 0.0005"
     st.caption(

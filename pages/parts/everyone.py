@@ -6,7 +6,9 @@ import streamlit as st
 
 from core.domain import UserId
 from db.surveys import Surveyed
+from pages.parts.colours import llm_colours
 from pages.parts.context import context
+from pages.parts.drawing import show_chart
 from pages.parts.map_charts import heat_height, share_heat_chart
 from pages.parts.map_points import SIMULATED, shown_names
 from pages.parts.training_card import show_report
@@ -55,11 +57,12 @@ def show_shares(surveyed: Surveyed, viewer: UserId, task: str | None, order: str
         [(who, llm, s, a, s - a) for who, of in lines for llm, s, a in zip(llms, of, usual, strict=True)],
         columns=["row", "column", "share", "average", "apart"],
     )
-    st.altair_chart(
-        share_heat_chart(cells, [who for who, _ in lines], llms),
-        key="everyone.heat",
+    show_chart(
+        share_heat_chart(cells, [who for who, _ in lines], llms, llm_colours(context().store.llms())),
+        cells,
+        "everyone.heat",
         height=heat_height(len(lines)),
-        alt=f"Share of queries routed to each LLM for {len(lines) - 1} of {len(people)} people; the table has all",
+        alt_text=f"Share of queries routed to each LLM for {len(lines) - 1} of {len(people)} people; the table has all",
     )
     asked = sum(task is None or query.task == task for query in survey.queries)
     made_up = sum(surveyed.simulated.values())
@@ -115,11 +118,12 @@ def show_tasks(user: UserId) -> None:
         columns=["row", "column", "share", "average", "apart"],
     )
     st.subheader("By task", anchor=False)
-    st.altair_chart(
-        share_heat_chart(cells, list(survey.tasks), llms),
-        key="routing.tasks",
+    show_chart(
+        share_heat_chart(cells, list(survey.tasks), llms, llm_colours(context().store.llms())),
+        cells,
+        "routing.tasks",
         height=heat_height(len(survey.tasks)),
-        alt="Share of the queries of each task that this person gets from each LLM",
+        alt_text="Share of the queries of each task that this person gets from each LLM",
     )
     st.caption(
         f"Of {len(survey.queries)} queries, how many of each task go to each LLM. Blue: more than the average user; "

@@ -1,6 +1,4 @@
-"""What an evaluation found, drawn: a verdict first, then every test with its n and interval. Each chart's own menu
-saves it as PNG or SVG; the button under it saves its figures as CSV.
-"""
+"""What an evaluation found, drawn: a verdict first, then every test with its n and interval."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +7,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from pages.parts.drawing import show_chart
 from pages.parts.evaluation_charts import calibration_chart, call_chart, curve_chart, gain_chart, recall_chart
 
 Report = Mapping[str, Any]
@@ -167,7 +166,4 @@ def _draw(rows: pd.DataFrame, chart: Any, name: str, alt_text: str) -> None:
         st.caption("Nothing could be measured.")
         return
     drawn: alt.Chart = chart(rows)
-    st.altair_chart(drawn, alt=alt_text, width="stretch", key=f"evaluation.chart.{name}")
-    st.download_button(
-        "CSV", rows.to_csv(index=False), f"evaluation-{name}.csv", "text/csv", key=f"evaluation.csv.{name}"
-    )
+    show_chart(drawn, rows, f"evaluation.{name}", alt_text=alt_text)

@@ -7,7 +7,9 @@ from core.domain import UserId
 from core.habits import ENOUGH, Share, decisive, ranking
 from db import agreement, histories
 from pages.parts.charts import share_chart, share_height
+from pages.parts.colours import llm_colours
 from pages.parts.context import context
+from pages.parts.drawing import show_chart
 
 
 def show_habits(user: UserId) -> None:
@@ -27,9 +29,12 @@ def show_habits(user: UserId) -> None:
         for name, share, chance in lines if share.enough
     ]  # fmt: skip
     if drawn:
-        st.altair_chart(
+        show_chart(
             share_chart(pd.DataFrame(drawn), "Share of my ratings"),
-            alt="My shares with their 95 % intervals: " + "; ".join(sentence(name, share) for name, share, _ in lines),
+            pd.DataFrame(drawn),
+            "my_ratings.habits",
+            alt_text="My shares with their 95 % intervals: "
+            + "; ".join(sentence(name, share) for name, share, _ in lines),
             height=share_height(len(drawn)),
         )
         st.caption(
@@ -64,9 +69,11 @@ def show_ranking(user: UserId) -> None:
     places["llm"] = places["llm"].map(names)
     places["note"] = [f"{place.probability:.0%}, n = {place.ratings}" for place in places.itertuples()]
     frame = places.rename(columns={"llm": "name", "probability": "value"}).assign(reference=0.5)
-    st.altair_chart(
-        share_chart(frame, "I like it better than an average one"),
-        alt=f"My ranking of {len(frame)} LLMs, best first: " + ", ".join(frame["name"]),
+    show_chart(
+        share_chart(frame, "I like it better than an average one", llm_colours(context().store.llms())),
+        frame,
+        "my_ratings.ranking",
+        alt_text=f"My ranking of {len(frame)} LLMs, best first: " + ", ".join(frame["name"]),
         height=share_height(len(frame)),
     )
     st.caption(

@@ -1,12 +1,13 @@
 """The charts of the learned map: the points, who gets which LLM beside them, and one person's ratings as a graph."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
 from core.dataset import PreferenceDataset
-from pages.parts.charts import ACCENT, EVEN, GREY, INK, LOST, WON, Layered
+from pages.parts.charts import ACCENT, EVEN, GREY, INK, LOST, STRIP, WON, Layered, above_columns
 
 SHAPES = {"Person": "circle", "Query": "square", "LLM": "diamond"}
 MAP_HEIGHT = 560
@@ -54,13 +55,16 @@ def map_chart(points: pd.DataFrame, colour: dict[str, str], moved: pd.DataFrame 
     return alt.layer(*layers).properties(height=MAP_HEIGHT)
 
 
-def share_heat_chart(cells: pd.DataFrame, rows: list[str], columns: list[str]) -> Layered:
+def share_heat_chart(
+    cells: pd.DataFrame, rows: list[str], columns: list[str], colour: Mapping[str, str]
+) -> Layered:  # fmt: skip
     """Who gets which LLM how often: the number is the share, the colour how far it lies from the average user's.
 
-    `cells`: `row`, `column`, `share` (0..1), `average` (0..1), `apart` (share minus average).
+    `cells`: `row`, `column`, `share` (0..1), `average` (0..1), `apart` (share minus average); `colour` is that of each
+    LLM, which the columns are.
     """
     plain: dict[str, Any] = {"ticks": False, "domain": False, "grid": False, "labelOverlap": False}
-    across = alt.Axis(labelAngle=-40, labelLimit=120, orient="top", **plain)
+    across = alt.Axis(labelAngle=-40, labelLimit=120, orient="top", labelPadding=STRIP + 4, **plain)
     base = alt.Chart(cells.assign(note=[f"{s:.0%}" if s >= 0.005 else "" for s in cells["share"]])).encode(
         x=alt.X("column:N", sort=columns, title=None, axis=across),
         y=alt.Y("row:N", sort=rows, title=None, axis=alt.Axis(labelLimit=190, **plain)),
@@ -72,8 +76,11 @@ def share_heat_chart(cells: pd.DataFrame, rows: list[str], columns: list[str]) -
     )  # fmt: skip
     scale = alt.Scale(domain=[-0.6, 0, 0.6], range=[LOST, EVEN, WON], clamp=True, interpolate="rgb")
     ground = base.mark_rect(stroke=GREY, strokeWidth=0.4).encode(color=alt.Color("apart:Q", scale=scale, legend=None))
-    return alt.layer(ground, base.mark_text(color=INK, fontSize=11).encode(text="note:N")).properties(
-        height=alt.Step(ROW)
+    words = base.mark_text(color=INK, fontSize=11).encode(text="note:N")
+    return (
+        alt.layer(ground, words, above_columns(columns, colour))
+        .resolve_scale(color="independent")
+        .properties(height=alt.Step(ROW))
     )
 
 

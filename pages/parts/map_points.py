@@ -49,13 +49,13 @@ def point_table(
     llm_names: Mapping[str, str],
     simulated: Mapping[UserId, bool],
     colouring: str,
+    layout: Layout,
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """A row a point (`id`, `kind`, `row`, `name`, `x`, `y`, `group`, `ratings`, `size`, `label`), and each group's
-    colour.
+    """A row a point of a layout of the survey (`id`, `kind`, `row`, `name`, `x`, `y`, `group`, `ratings`, `size`,
+    `label`), and each group's colour.
     """
-    layout = survey.layout
     llms = [llm_names.get(llm, llm) for llm in survey.llms]
-    groups, colour = _grouping(survey, llms, simulated, colouring)
+    groups, colour = _grouping(survey, llms, llm_names, simulated, colouring)
     names = (list(people), [one_line(query) for query in survey.mapped], llms)
     ratings = (survey.ratings, np.zeros(len(survey.mapped), int), np.zeros(len(llms), int))
     most = max(int(survey.ratings.max(initial=1)), 1)
@@ -84,13 +84,15 @@ def text_table(queries: Sequence[Query], layout: Layout) -> tuple[pd.DataFrame, 
 
 
 def _grouping(
-    survey: Survey, llms: list[str], simulated: Mapping[UserId, bool], colouring: str
+    survey: Survey, llms: list[str], llm_names: Mapping[str, str], simulated: Mapping[UserId, bool], colouring: str
 ) -> tuple[tuple[list[str], list[str], list[str]], dict[str, str]]:
     """Each point's group by kind, and the colours of the groups."""
     users, queries = len(survey.users), survey.mapped
     quiet = [NEITHER] * len(llms)
     if colouring == TOP:
-        return ([llms[i] for i in survey.top()], [llms[i] for i in survey.usual], llms), colours(llms)
+        everywhere = colours(list(llm_names.values()))  # by the place in the database and not in the router
+        own = {llm: everywhere.get(llm, QUIET) for llm in llms}
+        return ([llms[i] for i in survey.top()], [llms[i] for i in survey.usual], llms), own
     if colouring == TASK:
         tasks = sorted({query.task or NO_TASK for query in queries})
         return (

@@ -14,6 +14,7 @@ from db.raters import timeline
 from db.tallies import tally
 from pages.parts.clock import shown
 from pages.parts.context import context
+from pages.parts.drawing import show_chart
 from pages.parts.errors import callback
 
 TITLES = {
@@ -51,7 +52,10 @@ def show_timeline(one: Judged) -> None:
             tooltip=["rating", "seconds", "answer", "asked"],
         )
     )
-    st.altair_chart(chart, alt=f"Seconds that each rating of {one.rater.user} took, in order", height=220)
+    show_chart(
+        chart, timed, "quality.seconds", height=220,
+        alt_text=f"Seconds that each rating of {one.rater.user} took, in order",
+    )  # fmt: skip
     st.caption(f"n {len(timed):,} timed ratings of {len(moments):,} in force.")
 
 

@@ -12,6 +12,7 @@ from db.routers import RouterVersion
 from db.track_records import record_of
 from pages.parts.charts import share_chart, share_height
 from pages.parts.context import context
+from pages.parts.drawing import show_chart
 
 
 @st.cache_data(show_spinner="Asking the router about earlier ratings", max_entries=200)
@@ -51,11 +52,13 @@ def show_track_record(user: UserId, *, own: bool) -> None:
         for name, share in lines if share.enough
     ]  # fmt: skip
     if drawn:
-        st.altair_chart(
+        show_chart(
             share_chart(pd.DataFrame(drawn), "Preferred response put first"),
-            alt="Hit rates with their 95 % intervals: " + "; ".join(in_words(name, share) for name, share in lines),
+            pd.DataFrame(drawn),
+            "routing.track",
+            alt_text="Hit rates with their 95 % intervals: "
+            + "; ".join(in_words(name, share) for name, share in lines),
             height=share_height(len(drawn)),
-            key="routing.track",
         )
     for name, share in lines:
         if not share.enough:

@@ -6,9 +6,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.domain import content_hash
 from db.runs import Run
 from pages.parts.charts import height_of, loss_chart, standing_chart
 from pages.parts.context import context
+from pages.parts.drawing import show_chart
 from pages.parts.errors import callback
 from pages.parts.routers import name_of
 
@@ -46,15 +48,10 @@ def show_curve(run: Run) -> None:
     """The loss curve so far, if there is one."""
     curve = context().runs.curve(run.id)
     if len(curve):
-        st.altair_chart(
-            loss_chart(
-                pd.DataFrame(
-                    [(c.step, c.train, c.validation) for c in curve], columns=["epoch", "train_loss", "validation_loss"]
-                )
-            ),
-            alt="Loss by epoch",
-            width="stretch",
+        losses = pd.DataFrame(
+            [(c.step, c.train, c.validation) for c in curve], columns=["epoch", "train_loss", "validation_loss"]
         )
+        show_chart(loss_chart(losses), losses, f"training.loss_{run.id}", alt_text="Loss by epoch")
 
 
 def show_ended_run(run: Run) -> None:
@@ -102,7 +99,10 @@ def _show_standings(standings: Sequence[Mapping[str, Any]], alt: str) -> None:
          "high": s["accuracy"]["high"]}
         for s in standings
     ]  # fmt: skip
-    st.altair_chart(standing_chart(pd.DataFrame(rows)), alt=alt, height=height_of(len(rows)))
+    show_chart(
+        standing_chart(pd.DataFrame(rows)), pd.DataFrame(rows), f"training.standings.{content_hash(alt)[:8]}",
+        alt_text=alt, height=height_of(len(rows)),
+    )  # fmt: skip
 
 
 def _show_gains(gains: Mapping[str, Mapping[str, float]]) -> None:

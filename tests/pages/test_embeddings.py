@@ -12,12 +12,14 @@ from streamlit.testing.v1 import AppTest
 from core.domain import UserId
 from core.encoders import SentenceEncoder
 from core.routers.gat import GatRouter
+from core.settings import Settings
 from db.embeddings import CachedEncoder
 from db.engine import Database
-from db.models import Role
+from db.models import Role, RunStatus
 from db.people import Person
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
+from db.worker import Worker
 from pages.parts import context
 from pages.parts.colours import DARKER, OKABE_ITO, QUIET, colours
 from pages.parts.map_charts import map_chart, rating_graph, share_heat_chart
@@ -115,6 +117,24 @@ def test_two_versions_are_laid_over_each_other(open_page: Open, trained: Databas
     assert "119 common points: 100% of the picture is the same" in words(app)
 
 
+def test_a_worker_draws_t_sne_of_a_version_which_then_can_be_chosen(open_page: Open, trained: Database) -> None:
+    app = open_page("embeddings", "Ada")
+    app.selectbox(key="map.picture").select("t-SNE").run()
+    assert "No t-SNE picture of version 1 was drawn yet" in words(app) and "(PCA)" in words(app)
+    app.button(key="map.draw").click().run()
+    assert not app.exception and not app.error
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    ended = Worker(trained, CachedEncoder(SentenceEncoder(""), trained), settings).run_once()
+    assert ended is not None and ended.status == RunStatus.DONE, ended and ended.error
+    app.run()
+    shown = words(app)
+    assert "t-SNE, drawn " in shown and "(PCA)" not in shown and "joined since" not in shown
+    app.text_input(key="map.find").set_value("Demo Terse").run()
+    assert "nearest in the full space" in words(app) and not app.exception
+    app.selectbox(key="map.picture").select("PCA").run()
+    assert "(PCA)" in words(app)
+
+
 def test_a_state_that_is_not_finite_is_left_out_and_counted(open_page: Open, trained: Database) -> None:
     registry, store = RouterRegistry(trained), PreferenceStore(trained)
     encoder = CachedEncoder(SentenceEncoder(""), trained)
@@ -149,7 +169,7 @@ def test_the_maps_charts_say_what_they_select_and_draw() -> None:
     spec = map_chart(points, {"a": "#000000"}).to_dict()
     assert {param["name"] for param in spec["params"]} == {"brush", "click"}
     cells = pd.DataFrame([("Ada", "x", 0.5, 0.25, 0.25)], columns=["row", "column", "share", "average", "apart"])
-    assert "50%" in json.dumps(share_heat_chart(cells, ["Ada"], ["x"]).to_dict())
+    assert "50%" in json.dumps(share_heat_chart(cells, ["Ada"], ["x"], {"x": "#000000"}).to_dict())
 
 
 def test_the_graph_of_a_person_has_their_newest_ratings_and_no_others(demo: Database) -> None:

@@ -135,7 +135,7 @@ def download(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     given: list[Any] = []
     monkeypatch.setattr(st, "download_button", lambda *arguments, **_: given.append(arguments))
     app.run()
-    return pd.read_csv(io.BytesIO(given[0][1]))
+    return pd.read_csv(io.BytesIO(next(data for _, data, *_ in given if isinstance(data, bytes))))
 
 
 def test_the_download_has_every_llm_with_its_interval(
@@ -164,7 +164,7 @@ def test_the_strength_chart_names_rank_and_n_and_keeps_the_order() -> None:
         "rank": [1, 2], "llm": ["one", "two"], "chance": [0.6, 0.4], "low": [0.55, 0.35], "high": [0.65, 0.45],
         "ratings": [1200, 900],
     })  # fmt: skip
-    drawn = strength_chart(table).to_dict()
+    drawn = strength_chart(table, {"one": "#111111", "two": "#222222"}).to_dict()
     rows = next(rows for rows in drawn["datasets"].values() if "label" in rows[0])
     assert [row["label"] for row in rows] == ["1. one|n 1,200", "2. two|n 900"]
     assert len(drawn["layer"]) == 4
@@ -177,11 +177,11 @@ def test_the_win_matrix_greys_cells_with_few_ratings(columns: int) -> None:
         "row": ["llm-0", "llm-1"], "column": ["llm-1", "llm-2"], "share": [0.7, 0.4], "n": [9, 10],
         "few": [True, False],
     })  # fmt: skip
-    drawn = win_matrix_chart(cells, order).to_dict()
-    (rows,) = drawn["datasets"].values()
+    drawn = win_matrix_chart(cells, order, dict.fromkeys(order, "#111111")).to_dict()
+    rows = next(rows for rows in drawn["datasets"].values() if "note" in rows[0])
     assert [row["note"] for row in rows] == ["", "40%"]
     assert drawn["layer"][0]["encoding"]["color"]["condition"] == {"test": "datum.few", "value": FEW}
-    assert len(drawn["layer"]) == (3 if columns == 3 else 2)  # no room for n among many
+    assert len(drawn["layer"]) == 2 + (3 if columns == 3 else 2)  # two strips of colour; no room for n among many
 
 
 def test_ratings_by_people_carry_no_badge(open_page: Open, database: Database, store: PreferenceStore) -> None:
