@@ -167,9 +167,9 @@ class _Examination:
             others = (self.history.llm_a != row) & (self.history.llm_b != row)
             known = self.history.where(others | np.isin(self.history.ids, self.train.ids[kept]))
             if self.ratings.llms[row].llm_id in fitted.llms:
-                asked = predict_pairs(fitted, self.test.where(won), known)
-                points.append({"ratings": n, **_recall(asked, self.test, won, row)})
-        full = _recall(self.own.where(won), self.test, won, row)
+                asked = predict_pairs(fitted, self.test, known)
+                points.append({"ratings": n, **_of_newcomer(asked, self.test, won, row)})
+        full = _of_newcomer(self.own, self.test, won, row)
         return {"new_llm": {"llm": self.ratings.llms[row].llm_id, "points": points, "full": full}}
 
     def _without(self, part: PreferenceDataset, row: int) -> PreferenceDataset:
@@ -329,13 +329,15 @@ def _won_by(ratings: PreferenceDataset, row: int) -> Any:
     return ((ratings.llm_a == row) & (ratings.label == 1)) | ((ratings.llm_b == row) & (ratings.label == 0))
 
 
-def _recall(predictions: Predictions, test: PreferenceDataset, won: Any, row: int) -> dict[str, Any]:
-    """How often an LLM that won is put first of the two."""
-    is_a = test.llm_a[won] == row
-    first = np.where(is_a, predictions.probability > 0.5, predictions.probability < 0.5).astype(float)
-    _, group = np.unique(predictions.user, return_inverse=True)
+def _of_newcomer(predictions: Predictions, test: PreferenceDataset, won: Any, row: int) -> dict[str, Any]:
+    """How often an LLM is put first of the two where it `won` [N], and the accuracy on all held-out ratings, which can
+    be high without ever choosing it.
+    """
+    is_a, p = test.llm_a[won] == row, predictions.probability[won]
+    first = np.where(is_a, p > 0.5, p < 0.5).astype(float)
+    _, group = np.unique(predictions.user[won], return_inverse=True)
     recall = _share(first, group)
-    return {"recall": recall._asdict(), "won": len(first)}
+    return {"recall": recall._asdict(), "won": len(first), "accuracy": evaluate(predictions).accuracy._asdict()}
 
 
 def _share(values: Floats, group: NDArray[np.integer]) -> Estimate:

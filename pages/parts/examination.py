@@ -87,11 +87,20 @@ def _show_new_llm(found: Report) -> None:
         return
     points = [*((f"{p['ratings']} comparisons", p) for p in found["points"]), ("all comparisons", found["full"])]
     rows = [
-        {"known": name, **_interval(point["recall"]), "won": point["won"], "users": point["recall"]["users"]}
+        {"known": name, **_interval(point["recall"]), "won": point["won"], "users": point["recall"]["users"],
+         **({"accuracy": point["accuracy"]["value"]} if "accuracy" in point else {})}
         for name, point in points
     ]  # fmt: skip
     _draw(pd.DataFrame(rows), recall_chart, "new_llm", "Recall of a new LLM by how many comparisons of it are known")
     st.caption(f"{found['llm']}, left out of the fit: how often it is put first of the two where it won.")
+    full = found["full"].get("accuracy")  # reports from before this was kept have none
+    if full and found["points"]:
+        first = found["points"][0]
+        st.caption(
+            f"Accuracy on all held-out ratings: {accuracy_of(first['accuracy'])} with {first['ratings']} comparisons "
+            f"of it, {accuracy_of(full)} with all: {first['accuracy']['value'] / max(full['value'], 1e-9):.0%} of the "
+            "full router's. Never choosing a new LLM can look good in that ratio, so the recall stands beside it."
+        )
 
 
 def _show_calibration(found: Report) -> None:
@@ -155,6 +164,11 @@ def _show_contamination(found: Report) -> None:
             f"None of {found['queries']:,} held-out queries is as good as the same as one that was fitted on "
             f"(highest cosine {found['highest']:.2f}; the line is .95)."
         )
+
+
+def accuracy_of(estimate: Report) -> str:
+    """A share with its interval and what it rests on."""
+    return f"{estimate['value']:.0%} ({estimate['low']:.0%} to {estimate['high']:.0%}, {estimate['users']:,} users)"
 
 
 def _interval(estimate: Report) -> dict[str, float]:

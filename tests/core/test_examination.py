@@ -38,6 +38,9 @@ def test_where_users_differ_personal_routing_is_separable_and_every_control_hold
     gains = [point["gain"]["value"] for point in found["newcomers"]["points"]]
     assert abs(gains[0]) < 0.1 < gains[-1]
     assert found["new_llm"]["points"][0]["recall"]["value"] <= found["new_llm"]["full"]["recall"]["value"]
+    assert all(
+        0.5 < point["accuracy"]["value"] <= 1 for point in [*found["new_llm"]["points"], found["new_llm"]["full"]]
+    )
     assert found["picks"]["entropy"] <= found["picks"]["most"] == 2
     assert found["picks"]["value_over_best"] > 1
     assert found["cost"]["aiq"] > found["cost"]["aiq_zero"]
