@@ -12,7 +12,7 @@ from db.models import Role
 from db.surveys import Surveyed
 from pages.parts.colours import colours, llm_colours
 from pages.parts.context import context, require
-from pages.parts.drawing import show_chart
+from pages.parts.drawing import show_chart, spreadsheet
 from pages.parts.empty import show_nothing_to_rate
 from pages.parts.map_charts import BRUSH, CLICK, heat_height, map_chart, rating_graph, share_heat_chart
 from pages.parts.map_pictures import PCA, chosen_layout, drawn, pictures
@@ -246,6 +246,15 @@ def show_graph(user: UserId) -> None:
         alt=f"Graph of the newest {n} ratings of {user}: queries in the middle, LLMs on the right",
     )
     st.caption("Blue leads to the LLM that was preferred, a dashed line to the other, dotted ones to both of a tie.")
+    figures = pd.DataFrame([
+        {"query": said.queries[said.query[i]].turns[-1], "a": names[said.llms[said.llm_a[i]].llm_id],
+         "b": names[said.llms[said.llm_b[i]].llm_id], "outcome": str(said.outcome_of(i))}
+        for i in range(len(said) - n, len(said))
+    ])  # fmt: skip
+    st.download_button(
+        "Save these ratings as CSV", spreadsheet(figures), "map-ratings.csv", "text/csv", key="map.graph.csv",
+        on_click="ignore",
+    )  # fmt: skip
 
 
 person = require("rater")

@@ -29,7 +29,7 @@ def show_chart(
         for label, mime, made in (
             ("PNG", "image/png", picture(chart, alt_text, "png")),
             ("SVG", "image/svg+xml", picture(chart, alt_text, "svg")),
-            ("CSV", "text/csv", lambda: table(data)),
+            ("CSV", "text/csv", lambda: spreadsheet(data)),
         ):
             st.download_button(
                 label, made, f"{name}.{label.lower()}", mime, key=f"{key}.{label}", on_click="ignore", width="stretch"
@@ -54,7 +54,7 @@ def picture(chart: alt.Chart | Layered, description: str, kind: Literal["png", "
     return drawn
 
 
-def table(data: pd.DataFrame) -> bytes:
+def spreadsheet(data: pd.DataFrame) -> bytes:
     """For spreadsheets: text that would be a formula there is kept as text."""
     safe = data.copy()
     for column in safe.columns:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.settings import ROOT
 from pages.parts.charts import choice_chart, share_chart
-from pages.parts.drawing import picture, table
+from pages.parts.drawing import picture, spreadsheet
 
 COLOUR = {"Demo Terse": "#E69F00", "Demo Tutor": "#56B4E9"}
 CHOICES = pd.DataFrame({
@@ -37,7 +37,7 @@ def test_an_llm_has_its_own_colour_and_a_person_the_accent() -> None:
 
 def test_figures_are_kept_and_text_that_would_be_a_formula_is_text() -> None:
     data = pd.DataFrame({"name": ["=1+1", "plain"], "value": [0.5, -0.25]})
-    assert table(data).decode().splitlines() == ["name,value", "'=1+1,0.5", "plain,-0.25"]
+    assert spreadsheet(data).decode().splitlines() == ["name,value", "'=1+1,0.5", "plain,-0.25"]
     assert data["name"].tolist() == ["=1+1", "plain"]
 
 
