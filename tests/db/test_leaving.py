@@ -9,7 +9,17 @@ from core.errors import InvalidInput, NotFound
 from db.audit import note
 from db.base import Base
 from db.invites import Invites
-from db.models import AuditEventRow, ComparisonRow, FlagReason, Measure, MeasureRow, Role, UserRow
+from db.models import (
+    AuditEventRow,
+    ComparisonRow,
+    DriftChoice,
+    DriftChoiceRow,
+    FlagReason,
+    Measure,
+    MeasureRow,
+    Role,
+    UserRow,
+)  # fmt: skip
 from db.people import People
 from db.removal import ANONYMISED, LEFT
 from db.routers import RouterRegistry
@@ -55,6 +65,8 @@ def zoe(store, people, clock, database):
         for user in session.scalars(select(UserRow).where(UserRow.name.in_([NAME, "Bob"]))):
             what = {"kind": Measure.PAUSE, "weight": 1, "reason": "why", "by": user.name, "at": clock()}
             session.add(MeasureRow(user_id=user.id, **what))
+            drift = {"choice": DriftChoice.IGNORE, "since": clock(), "by": user.name, "at": clock()}
+            session.add(DriftChoiceRow(user_id=user.id, **drift))
     with database.write() as session:  # what someone else's action may say of a person
         note(session, clock(), "Bob", "invite", NAME, invited=NAME, other="x")
     return UserId(NAME)
