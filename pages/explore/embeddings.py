@@ -10,7 +10,7 @@ from core.domain import UserId
 from core.layout import KINDS, Layout, aligned
 from db.models import Role
 from db.surveys import Surveyed
-from pages.parts.colours import colours, llm_colours
+from pages.parts.colours import colours
 from pages.parts.context import context, require
 from pages.parts.drawing import show_chart, spreadsheet
 from pages.parts.empty import show_nothing_to_rate
@@ -145,7 +145,7 @@ def show_heat(surveyed: Surveyed, rows: np.ndarray, people: list[str], llms: lis
     )
     st.markdown(f"**Who gets which LLM** · {'in the selection' if brushed else 'everyone'}, {len(rows):,} people")
     show_chart(
-        share_heat_chart(cells, [who for who, _ in lines], llms, llm_colours(here.store.llms())), cells, "map.heat",
+        share_heat_chart(cells, [who for who, _ in lines], llms, colours(list(llm_name.values()))), cells, "map.heat",
         height=heat_height(len(lines)),
         alt_text=f"Share of queries routed to each LLM for the {len(drawn)} most personal of {len(rows)} people",
     )  # fmt: skip

@@ -20,7 +20,7 @@ from core.leaderboard import (
 from core.tally import Inclusion, Share, Tally, choose
 from db.tallies import styled_tally, tally
 from pages.parts.charts import matrix_height, strength_chart, tall_height, win_matrix_chart
-from pages.parts.colours import llm_colours
+from pages.parts.colours import colours
 from pages.parts.context import context, require
 from pages.parts.drawing import show_chart
 from pages.parts.empty import show_nothing_to_rate
@@ -103,7 +103,7 @@ def standings_table(board: Leaderboard, counts: tuple[Counted, ...]) -> pd.DataF
     ])  # fmt: skip
 
 
-def show_standings(board: Leaderboard, table: pd.DataFrame, adjusted: bool) -> None:
+def show_standings(board: Leaderboard, table: pd.DataFrame, colour: dict[str, str], adjusted: bool) -> None:
     """A chart for each group of LLMs that were compared with each other."""
     if board.groups > 1:
         st.warning(
@@ -114,7 +114,7 @@ def show_standings(board: Leaderboard, table: pd.DataFrame, adjusted: bool) -> N
         if board.groups > 1:
             st.subheader(f"Group {group} of {board.groups}", anchor=False)
         show_chart(
-            strength_chart(rows, llm_colours(context().store.llms())), rows, f"leaderboard.strengths_{group}",
+            strength_chart(rows, colour), rows, f"leaderboard.strengths_{group}",
             alt_text="Rank and strength of each LLM with its 95 % interval, best first", height=tall_height(len(rows)),
         )  # fmt: skip
     equal = ", as if all responses had equal length and format" if adjusted else ""
@@ -206,7 +206,7 @@ def show_matrix(board: Leaderboard, name: dict[str, str]) -> None:
         if (n := int(board.compared[i, j]))
     ])  # fmt: skip
     show_chart(
-        win_matrix_chart(cells, order, llm_colours(context().store.llms())), cells, "leaderboard.matrix",
+        win_matrix_chart(cells, order, colours(list(name.values()))), cells, "leaderboard.matrix",
         alt_text="Share of ratings that the LLM of each row won against the LLM of each column",
         height=matrix_height(len(order)),
     )  # fmt: skip
@@ -265,7 +265,7 @@ if adjust:
 show_inclusion(inclusion, chosen.total(chosen.simulated))
 counts = counts_by_llm(chosen)
 table = standings_table(ranked, counts)
-show_standings(ranked, table, adjusted=bool(ranked.style))
+show_standings(ranked, table, colours(list(labels(everything.llms).values())), adjusted=bool(ranked.style))
 if unrated := sum(row.ratings == 0 for row in counts):
     st.caption(
         f"{unrated} LLM{'s' if unrated > 1 else ''} without ratings here {'are' if unrated > 1 else 'is'} not shown."

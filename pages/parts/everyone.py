@@ -46,7 +46,8 @@ def show_everyone(viewer: UserId) -> None:
 def show_shares(surveyed: Surveyed, viewer: UserId, task: str | None, order: str) -> None:
     """Who gets which LLM for how many of the queries everybody was asked about, under the average user."""
     survey = surveyed.survey
-    names = {llm.llm_id: llm.name or llm.llm_id for llm in context().store.llms()}
+    known = context().store.llms()
+    names = {llm.llm_id: llm.name or llm.llm_id for llm in known}
     llms = [names.get(llm, llm) for llm in survey.llms]
     people = shown_names(survey.users, viewer, surveyed.simulated, all_names=True)
     share, usual, personal = survey.shares(task), survey.average_shares(task), survey.differs(task)
@@ -58,7 +59,7 @@ def show_shares(surveyed: Surveyed, viewer: UserId, task: str | None, order: str
         columns=["row", "column", "share", "average", "apart"],
     )
     show_chart(
-        share_heat_chart(cells, [who for who, _ in lines], llms, llm_colours(context().store.llms())),
+        share_heat_chart(cells, [who for who, _ in lines], llms, llm_colours(known)),
         cells,
         "everyone.heat",
         height=heat_height(len(lines)),
@@ -107,7 +108,8 @@ def show_tasks(user: UserId) -> None:
     if user not in survey.users or not survey.tasks:
         return
     u = survey.users.index(user)
-    names = {llm.llm_id: llm.name or llm.llm_id for llm in context().store.llms()}
+    known = context().store.llms()
+    names = {llm.llm_id: llm.name or llm.llm_id for llm in known}
     llms = [names.get(llm, llm) for llm in survey.llms]
     cells = pd.DataFrame(
         [
@@ -119,7 +121,7 @@ def show_tasks(user: UserId) -> None:
     )
     st.subheader("By task", anchor=False)
     show_chart(
-        share_heat_chart(cells, list(survey.tasks), llms, llm_colours(context().store.llms())),
+        share_heat_chart(cells, list(survey.tasks), llms, llm_colours(known)),
         cells,
         "routing.tasks",
         height=heat_height(len(survey.tasks)),

@@ -64,13 +64,14 @@ def show_ranking(user: UserId) -> None:
     if n < ENOUGH:
         st.progress(n / ENOUGH, f"{n} of {ENOUGH} ratings that prefer one response. Then your own ranking stands here.")
         return
-    names = {llm.llm_id: llm.name or llm.llm_id for llm in context().store.llms()}
+    llms = context().store.llms()
+    names = {llm.llm_id: llm.name or llm.llm_id for llm in llms}
     places = pd.DataFrame(ranking(pairs))
     places["llm"] = places["llm"].map(names)
     places["note"] = [f"{place.probability:.0%}, n = {place.ratings}" for place in places.itertuples()]
     frame = places.rename(columns={"llm": "name", "probability": "value"}).assign(reference=0.5)
     show_chart(
-        share_chart(frame, "I like it better than an average one", llm_colours(context().store.llms())),
+        share_chart(frame, "I like it better than an average one", llm_colours(llms)),
         frame,
         "my_ratings.ranking",
         alt_text=f"My ranking of {len(frame)} LLMs, best first: " + ", ".join(frame["name"]),
