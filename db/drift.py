@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.dataset import PreferenceDataset
 from core.domain import UserId
@@ -43,7 +43,7 @@ def routes() -> ColumnElement[bool]:
     return ~left_out.correlate(ComparisonRow).exists()
 
 
-def mark(user_id: ColumnElement[int]) -> ColumnElement[int]:
+def mark(user_id: ColumnElement[int] | InstrumentedAttribute[int]) -> ColumnElement[int]:
     """A number that changes with every choice made or taken back about a user."""
     it = DriftChoiceRow
     # A choice is taken back once: so neither half ever falls, and none changes without the sum.

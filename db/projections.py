@@ -83,7 +83,7 @@ def projected(database: Database, run_id: int, survey: Survey) -> Projected:
 
 def _names(session: Session, survey: Survey) -> tuple[list[Any], ...]:
     """What each point of each kind is called in a report: people by row, the others by key."""
-    rows: dict[UserId, int] = {row.name: row.id for row in session.execute(select(UserRow.name, UserRow.id))}
+    rows: dict[UserId, int] = {UserId(row.name): row.id for row in session.execute(select(UserRow.name, UserRow.id))}
     named = [rows.get(user) for user in survey.users], [q.query_id for q in survey.mapped], list(survey.llms)
     assert len(named) == len(KINDS)  # noqa: S101
     return named

@@ -22,10 +22,10 @@ def show_chart(
     """Draw it under this key, and below it what saves it; `data` are the figures that it shows. What is returned is
     the selection, where there is one.
     """
-    size: dict[str, Any] = {} if height is None else {"height": height}
-    state = st.altair_chart(chart, key=key, alt=alt_text, on_select=on_select, width="stretch", **size)
+    more: dict[str, Any] = {"on_select": on_select} | ({} if height is None else {"height": height})
+    state = st.altair_chart(chart, key=key, alt=alt_text, width="stretch", **more)
     name = key.replace(".", "-").replace("_", "-")
-    with st.popover("Save chart", key=f"{key}.save", help=alt_text[:200]):
+    with st.popover("Save chart", key=f"{key}.save"):
         for label, mime, made in (
             ("PNG", "image/png", picture(chart, alt_text, "png")),
             ("SVG", "image/svg+xml", picture(chart, alt_text, "svg")),
