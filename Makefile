@@ -3,6 +3,8 @@
 .PHONY: help run test check screenshots clean
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
+# Two processes, whole files each, in the order of collection: fixtures of a file are made once, browser tests come last.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +15,7 @@ run: ## Set up what is missing and start PrefRoute (PYTHON=/path/to/python3 choo
 
 test: ## Set up what is missing and run every test (PYTEST_ARGS="-k rating -x" is passed on)
 	@bash .ci/setup test
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(TWO) $(PYTEST_ARGS)
 
 check: ## Lint, format check, types, Dockerfile
 	@bash .ci/setup test

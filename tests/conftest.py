@@ -1,10 +1,11 @@
 """What tests may ask for (PostgreSQL, a browser, a page in it, shared data), and the rules under which all run."""
 
+import fcntl
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -65,8 +66,30 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def trained_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """made_once(name, make) gives the file that make(path) writes, once for all worker processes of this session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # a worker's own lies in the session's
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        path, unfinished = folder / name, folder / f"unfinished-{name}"
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second waits
+            if not path.exists():
+                make(unfinished)
+                unfinished.rename(path)
+        return path
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def trained_world(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """An SQLite file with the demo world and a GAT in service, trained briefly. To be copied, never written to."""
+    return made_once("trained_world.db", _train_world)
+
+
+def _train_world(path: Path) -> None:
     from core.encoders import SentenceEncoder
     from core.evaluation import predict_pairs, standings
     from core.holdout import hold_out
@@ -80,7 +103,6 @@ def trained_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from db.preferences import PreferenceStore
     from db.routers import RouterRegistry
 
-    path = tmp_path_factory.mktemp("trained") / "world.db"
     database = Database.open(f"sqlite:///{path}")
     load(database)
     encoder = EncodedOnce(CachedEncoder(SentenceEncoder(""), database))
@@ -96,7 +118,6 @@ def trained_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     registry = RouterRegistry(database)
     registry.activate(registry.publish(router.kind, router.to_bytes(), card).id, by="test", reason="for tests")
     database.dispose()  # the last connection's end folds the write-ahead log into the one file
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,16 @@
-"""The terminal as people and scripts use it: real processes, exit codes, JSON."""
+"""The terminal as people and scripts use it: exit codes, one clear line of error, JSON."""
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -17,11 +20,31 @@ from core.settings import ROOT
 ARENA = "mt_bench_human/human_judgments.parquet"
 
 
-def cli(url: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+Done = subprocess.CompletedProcess[str]
+
+
+def process(url: str, *arguments: str, **settings: str) -> Done:
+    """`python cli.py ...` as a process of its own, which takes seconds to import what it needs."""
     return subprocess.run(
-        [sys.executable, "cli.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+        [sys.executable, "cli.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "DATABASE_URL": url, **settings},
     )  # fmt: skip
+
+
+def cli(url: str, *arguments: str, **settings: str) -> Done:
+    """The same through the same door, in this process."""
+    from cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, {"DATABASE_URL": url, **settings}),
+        mock.patch.object(sys, "argv", ["cli.py", *arguments]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    return Done(arguments, int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def answer(url: str, *arguments: str) -> object:
@@ -57,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo world with a router trained on it by the real encoder, once for all tests of this file."""
     path = tmp_path_factory.mktemp("trained") / "demo.db"
     address = f"sqlite:///{path}"
-    assert cli(address, "demo").returncode == 0
+    assert process(address, "demo").returncode == 0
     report = answer(address, "train")
     assert isinstance(report, dict) and report["router_version"] == 1
     return path
@@ -91,7 +114,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_wrong_usage_exits_with_two(url: str) -> None:
     assert cli(url, "route", "--user", "Ada").returncode == 2
-    assert cli(url, "nonsense").returncode == 2
+    assert process(url, "nonsense").returncode == 2
 
 
 def test_the_arena_file_gives_the_counts_that_its_description_states_and_adds_nothing_twice(
@@ -274,7 +297,7 @@ def test_a_database_of_a_newer_release_is_refused_and_untouched(world: str) -> N
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
-    refused(cli(world, "users"), "newer release", "nothing was changed")
+    refused(process(world, "users"), "newer release", "nothing was changed")
 
 
 def test_a_corrupt_artifact_is_refused_with_what_to_do(world: str) -> None:
@@ -295,7 +318,7 @@ def test_a_taken_port_is_one_clear_line_and_starts_nothing(url: str) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        refused(cli(url, "run", PREFROUTE_PORT=str(port)), str(port), "PREFROUTE_PORT")
+        refused(process(url, "run", PREFROUTE_PORT=str(port)), str(port), "PREFROUTE_PORT")
 
 
 def test_a_wrong_setting_is_named(url: str) -> None:

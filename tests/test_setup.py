@@ -26,7 +26,7 @@ STAND_IN = r"""#!/usr/bin/env bash
 printf '%s\n' "$*" >>"$HERE/calls"
 if [[ -n ${WAIT_AT:-} && "$*" == "$WAIT_AT"* ]]; then
   touch "$HERE/waiting"
-  for _ in {1..500}; do [[ -e $HERE/go ]] && break || sleep 0.02; done
+  for _ in {1..3000}; do [[ -e $HERE/go ]] && break || sleep 0.02; done
 fi
 case "$*" in
   "-c import sys"*) echo "${VERSION:-3.11.9} $0" ;;
@@ -58,7 +58,7 @@ class Checkout:
 
     def run(self, kind: str = "run", before: tuple[str, ...] = (), **variables: str) -> Done:
         with self.start(kind, before, **variables) as process:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def calls(self, beginning: str) -> int:
@@ -89,7 +89,7 @@ def checkout() -> Iterator[Checkout]:
 
 
 def wait_for(path: Path) -> None:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < give_up, f"{path.name} never came"
         time.sleep(0.01)
@@ -160,7 +160,7 @@ def test_an_interrupted_set_up_is_mended_by_the_next(checkout: Checkout, moment:
     with checkout.start(WAIT_AT=moment) as interrupted:
         wait_for(checkout.folder / "waiting")
         os.killpg(interrupted.pid, blow)
-        _, said = interrupted.communicate(timeout=10)
+        _, said = interrupted.communicate(timeout=60)
     assert interrupted.returncode != 0
     assert blow == signal.SIGKILL or "run make run again" in said
     mended = checkout.run()
@@ -217,7 +217,7 @@ def test_of_two_set_ups_at_once_the_second_waits_and_installs_nothing(checkout: 
             assert second.stdout is not None
             assert "another set-up is at work" in second.stdout.readline()
             (checkout.folder / "go").touch()
-            assert (first.wait(timeout=10), second.wait(timeout=10)) == (0, 0)
+            assert (first.wait(timeout=60), second.wait(timeout=60)) == (0, 0)
     assert checkout.calls("-m pip install") == 1
 
 

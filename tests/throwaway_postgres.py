@@ -4,13 +4,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.ports import free_port
 
 
 class PostgresAbsent(Exception):
@@ -31,7 +32,7 @@ def throwaway_postgres() -> Iterator[str]:
     try:
         become = _become_server_account(folder)
         _initialise(programs, folder, become)
-        port = _free_port()
+        port = free_port()
         server = _start(programs, folder, port, become)
         _wait_until_ready(programs, folder, port, server)
         yield f"postgresql+psycopg://app@127.0.0.1:{port}/postgres"
@@ -72,13 +73,6 @@ def _initialise(programs: Path, folder: Path, become: list[str]) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PostgresFailed(f"initdb failed: {done.stderr.strip()[-500:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _start(programs: Path, folder: Path, port: int, become: list[str]) -> "subprocess.Popen[bytes]":

@@ -1,7 +1,6 @@
 """A real server on a free port with a database of its own, for tests that drive the app in Chromium."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,16 +12,15 @@ from pathlib import Path
 import pytest
 
 from core.settings import ROOT
+from tests.ports import free_port
 
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @contextmanager
 def serving(url: str, log: Path, **settings: str) -> Iterator[str]:
     """`cli.py run` on a free port; yields the app's address when it answers, and stops it at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "DATABASE_URL": url, "PREFROUTE_PORT": str(port), **settings}
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -126,9 +127,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("markdown")
     (folder / "script.py").write_text(SCRIPT)
     (folder / "texts.json").write_text(json.dumps(TEXTS | AWKWARD))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", "script.py", "--server.headless=true", f"--server.port={port}"]
     command += ["--server.address=127.0.0.1", "--browser.gatherUsageStats=false"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -144,14 +143,14 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def wait_until_healthy(origin: str, server: "subprocess.Popen[bytes]") -> None:
-    for _ in range(300):
+    for _ in range(900):
         assert server.poll() is None, "Streamlit ended before it was ready"
         try:
             with urllib.request.urlopen(f"{origin}/_stcore/health", timeout=5):  # noqa: S310  # our own http address
                 return
         except urllib.error.URLError:
             time.sleep(0.2)
-    pytest.fail("Streamlit was not ready within a minute")
+    pytest.fail("Streamlit was not ready within three minutes")
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +159,7 @@ def drawn(chromium: "Browser", origin: str) -> Iterator[Drawn]:
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))
     page.goto(origin)
-    page.get_by_text("All is drawn").wait_for(timeout=60_000)
+    page.get_by_text("All is drawn").wait_for(timeout=180_000)
     page.wait_for_load_state("networkidle")  # KaTeX, emoji and the highlighter are loaded when first needed
     page.locator(".st-key-fence code").wait_for()
     page.locator(".st-key-table .katex").wait_for()

@@ -16,7 +16,7 @@ from tests.openai_server import PROVIDER_BODY, SECRET, OpenAIServer
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PROMPT = "Explain recursion to a child who likes trains"
 PATIENCE = 60_000  # milliseconds

@@ -17,7 +17,7 @@ from tests.browser.test_main_job import sign_in
 if TYPE_CHECKING:
     from playwright.sync_api import Page, WebSocket
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 LLMS = (LLM(LLMId("secret-llm-one"), "Hidden Name One"), LLM(LLMId("secret-llm-two"), "Hidden Name Two"))
 HEBREW = "שלום, זה משפט ארוך.\n\n- פריט **מודגש** ראשון\n\n```\ncode = 1\n```"
