@@ -166,6 +166,20 @@ def latency_command(
     latency(router, decisions, clients, users, out)
 
 
+@app.command("imports")
+def imports_command(
+    data: Annotated[Path, typer.Option("--data", help="A folder of folders, one a set.")] = SHARED, out: Out = None
+) -> None:
+    """Every file of every set through the import page in Chromium: seconds per thousand rows, or why it is not taken.
+
+    Exit code 1 where nothing of a set came in.
+    """
+    from benchmarks.imports import imports
+
+    if not imports(data, out):
+        raise typer.Exit(1)
+
+
 def listed(text: str) -> tuple[str, ...]:
     """Names between commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -121,15 +121,21 @@ def _train_world(path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> "Iterator[Browser]":
-    """The system's Chromium, driven by Playwright; nothing is downloaded."""
+def chromium_path() -> str:
+    """Where the system's Chromium is."""
     path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
         not_run("Chromium is not installed (sudo apt-get install chromium fonts-dejavu-core fonts-noto-color-emoji)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_path: str) -> "Iterator[Browser]":
+    """The system's Chromium, driven by Playwright; nothing is downloaded."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 
