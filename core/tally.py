@@ -1,6 +1,8 @@
 """Ratings counted by what they have in common: what a leaderboard needs to know of 200,000 of them in a few cells."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from math import sqrt
 from typing import NamedTuple, Self
 
@@ -15,10 +17,24 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 WITHDRAWN = -1  # the outcome of a rating that its author took back
-# Whether a rating counts, and if not why; the index is what `Tally.standing` holds.
-STANDINGS = (
-    "", "by people who are excluded (see Rating quality)", "answers to gold items", "second answers to the same pair",
-)  # fmt: skip
+
+
+class Why(StrEnum):
+    """Why a rating does not count, in words for the screen."""
+
+    TAKEN_BACK = "taken back by the person who gave them"
+    EXCLUDED = "by people who are excluded (see Rating quality)"
+    GOLD = "answers to gold items"
+    REPEAT = "second answers to the same pair"
+    DAYS = "given on other days, or on a day that is not known"
+    GROUP = "of other campaigns and files"
+    TASK = "about other tasks"
+    SIMULATED = "given by simulated users"
+    STYLE = "without the words of both responses, so of unknown length and format"
+
+
+# Whether a rating counts by itself, and if not why; the index is what `Tally.standing` holds.
+STANDINGS = (None, Why.EXCLUDED, Why.GOLD, Why.REPEAT)
 EXCLUDED, GOLD, REPEAT = 1, 2, 3
 LABELS = np.array([outcome.label for outcome in OUTCOMES])
 NORMAL_95 = 1.959963984540054
@@ -44,9 +60,9 @@ def share(part: int, n: int) -> Share | None:
 
 
 class LeftOut(NamedTuple):
-    """How many ratings do not count, and why, in words for the screen."""
+    """How many ratings do not count, and why."""
 
-    reason: str
+    reason: Why
     ratings: int
 
 
@@ -64,9 +80,10 @@ class Tally:
 
     `llm_a`, `llm_b`, `task` [C] are row numbers (task -1 where the query has none); `outcome` [C] indexes `OUTCOMES` or
     is `WITHDRAWN`; `simulated` [C] says who rated; `longer` [C] is 1 where A's response is the longer one, -1 where
-    B's is, 0 where equal or unknown; `standing` [C] indexes `STANDINGS`; `count`, `weight`, `weight_squared` [C] sum
-    over the ratings of a cell. `style` [C, K] holds the raw counts of A then of B (2 K columns) where texts were read,
-    NaN where they are unknown.
+    B's is, 0 where equal or unknown; `standing` [C] indexes `STANDINGS`; `group` [C] is the campaign or file they came
+    from, by its place in `groups`; `dated` [C] says whether they were given in the days asked for; `count`, `weight`,
+    `weight_squared` [C] sum over the ratings of a cell. `style` [C, K] holds the raw counts of A then of B (2 K
+    columns) where texts were read, NaN where they are unknown.
     """
 
     llms: tuple[LLM, ...]
@@ -82,6 +99,9 @@ class Tally:
     weight: Floats
     weight_squared: Floats
     style: Floats | None = None
+    groups: tuple[str, ...] = ()
+    group: Ints | None = None
+    dated: Mask | None = None
 
     def __post_init__(self) -> None:
         for name in ("llm_a", "llm_b"):
@@ -118,8 +138,8 @@ class Tally:
             "weight",
             "weight_squared",
         )
-        style = None if self.style is None else self.style[mask]
-        return replace(self, style=style, **{name: getattr(self, name)[mask] for name in names})
+        known = [name for name in ("style", "group", "dated") if getattr(self, name) is not None]
+        return replace(self, **{name: getattr(self, name)[mask] for name in (*names, *known)})
 
     def total(self, mask: Mask) -> int:
         """Ratings in the cells of a mask [C]."""
@@ -131,29 +151,43 @@ class Tally:
 
 
 def choose(
-    tally: Tally, task: str | None = None, *, simulated: bool = True, known_style: bool = False
+    tally: Tally,
+    task: str | None = None,
+    *,
+    group: str | None = None,
+    simulated: bool = True,
+    also: Collection[Why] = (),
+    known_style: bool = False,
 ) -> tuple[Tally, Inclusion]:
-    """The ratings that count for one task (None: all), with or without simulated users, and why the others do not."""
-    wanted = tally.tasks.index(task) if task in tally.tasks else -2
+    """The ratings that count for one task and of one campaign or file (None: all), in the days that the tally was asked
+    for, with or without simulated users, and why the others do not. Those that are `also` wanted count too, though by
+    their standing they would not.
+    """
+    none = np.zeros(len(tally.count), bool)
     conditions = [
-        ("taken back by the person who gave them", tally.outcome == WITHDRAWN),
-        *((STANDINGS[standing], tally.standing == standing) for standing in (EXCLUDED, GOLD, REPEAT)),
-        ("about other tasks", np.zeros(len(tally.task), bool) if task is None else tally.task != wanted),
-        ("given by simulated users", tally.simulated if not simulated else np.zeros(len(tally.task), bool)),
-        ("without the words of both responses, so of unknown length and format", _unknown(tally, known_style)),
+        (Why.TAKEN_BACK, tally.outcome == WITHDRAWN),
+        *((STANDINGS[n], tally.standing == n if STANDINGS[n] not in also else none) for n in (EXCLUDED, GOLD, REPEAT)),
+        (Why.DAYS, none if tally.dated is None else ~tally.dated),
+        (Why.GROUP, none if group is None else _not_of(tally.group, tally.groups, group, none)),
+        (Why.TASK, none if task is None else _not_of(tally.task, tally.tasks, task, none)),
+        (Why.SIMULATED, none if simulated else tally.simulated),
+        (Why.STYLE, _unknown(tally) if known_style else none),
     ]
-    kept, left_out = np.ones(len(tally.count), bool), []
+    kept, left_out = ~none, []
     for reason, condition in conditions:
         if ratings := tally.total(kept & condition):
-            left_out.append(LeftOut(reason, ratings))
+            left_out.append(LeftOut(Why(reason), ratings))
         kept &= ~condition
     chosen = tally.where(kept)
     return chosen, Inclusion(chosen.ratings, tally.ratings, tuple(left_out))
 
 
-def _unknown(tally: Tally, asked: bool) -> Mask:
-    if not asked:
-        return np.zeros(len(tally.count), bool)
+def _not_of(column: Ints | None, names: tuple[str, ...], wanted: str, none: Mask) -> Mask:
+    """The cells that are not of this name; all, where there is none of it."""
+    return ~none if column is None or wanted not in names else column != names.index(wanted)
+
+
+def _unknown(tally: Tally) -> Mask:
     if tally.style is None:
         return np.ones(len(tally.count), bool)
     return np.asarray(np.isnan(tally.style).any(axis=1))

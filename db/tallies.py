@@ -4,10 +4,11 @@ are.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import CTE, ColumnElement, Select, case, func, literal, literal_column, select, union
+from sqlalchemy import CTE, ColumnElement, Select, and_, case, func, literal, literal_column, select, union
 from sqlalchemy.orm import Session
 
 from core.domain import OUTCOMES, UserId
@@ -17,33 +18,37 @@ from db import snapshots
 from db.engine import Database
 from db.events import latest
 from db.measures import weights_in_force
-from db.models import AssignmentRow, ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
+from db.models import AssignmentRow, CampaignRow, ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
+
+Span = tuple[datetime | None, datetime | None]  # from the first moment, to before the second; None: no limit
 
 NOBODY: Mapping[UserId, float] = {}
+EVER: Span = (None, None)
 STREAMED = 1000  # texts in memory at a time
 
-_CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "standing", "longer")
+_CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "standing", "group", "dated", "longer")
 _RATING = (*_CELL[:-1], "response_a", "response_b")
 
 
-def tally(database: Database, as_if: Mapping[UserId, float] = NOBODY) -> Tally:
-    """All ratings ever given, also those taken back, counted by who won, task, kind of user and longer side.
+def tally(database: Database, as_if: Mapping[UserId, float] = NOBODY, span: Span = EVER) -> Tally:
+    """All ratings ever given, also those taken back, counted by who won, task, kind of user, campaign or file, longer
+    side, and whether they were given in `span`; one of unknown time is in none that has an end.
 
     `as_if` gives users another weight than they have, 0 excludes them: what a measure would do to a leaderboard.
     """
     with database.read() as session:
-        rows = _rows(session, _CELL, as_if).subquery()
+        rows = _rows(session, _CELL, as_if, span).subquery()
         keys, weight = [rows.c[name] for name in _CELL], rows.c.weight
         counted = select(*keys, func.count(), func.sum(weight), func.sum(weight * weight)).group_by(*keys)
         return _as_tally(session, _columns(session, counted, (*_CELL, "count", "weight", "weight_squared")))
 
 
-def styled_tally(database: Database) -> Tally:
+def styled_tally(database: Database, span: Span = EVER) -> Tally:
     """The same rating by rating with the style of both responses, but not which was longer. Reads every text that was
     rated.
     """
     with database.read() as session:
-        columns = _columns(session, _rows(session, _RATING, NOBODY), (*_RATING, "weight"))
+        columns = _columns(session, _rows(session, _RATING, NOBODY, span), (*_RATING, "weight"))
         n, weight = len(columns["weight"]), np.array(columns["weight"], float)
         columns |= {"longer": np.zeros(n), "count": np.ones(n), "weight_squared": weight**2}
         styles = _styles(session, columns["response_a"], columns["response_b"])
@@ -68,14 +73,19 @@ def _as_tally(session: Session, columns: dict[str, Any]) -> Tally:
     task_row: dict[Any, int] = {None: -1} | {row: i for i, (row, _) in enumerate(tasks)}
     outcome_code: dict[Any, int] = {None: WITHDRAWN} | {outcome: i for i, outcome in enumerate(OUTCOMES)}
     weight, squared = (np.array(columns[name], float) for name in ("weight", "weight_squared"))
+    groups = sorted(set(columns["group"]))
     return Tally(
         llms, tuple(name for _, name in tasks), column("llm_a", llm_row), column("llm_b", llm_row),
         column("outcome", outcome_code), column("task", task_row), column("simulated").astype(bool),
         column("longer"), column("standing"), column("count"), weight, squared,
+        groups=tuple(groups), group=column("group", {name: i for i, name in enumerate(groups)}),
+        dated=column("dated").astype(bool),
     )  # fmt: skip
 
 
-def _rows(session: Session, names: tuple[str, ...], as_if: Mapping[UserId, float]) -> Select[*tuple[Any, ...]]:
+def _rows(
+    session: Session, names: tuple[str, ...], as_if: Mapping[UserId, float], span: Span
+) -> Select[*tuple[Any, ...]]:
     """The last event of every rating: the columns named and its weight.
 
     The weight is its author's, times what a uniform draw would have given its pair over the probability it was drawn
@@ -94,7 +104,8 @@ def _rows(session: Session, names: tuple[str, ...], as_if: Mapping[UserId, float
     known: dict[str, ColumnElement[Any]] = {
         "llm_a": it.llm_a_id.expression, "llm_b": it.llm_b_id.expression, "outcome": it.outcome.expression,
         "task": QueryRow.task_id.expression, "simulated": UserRow.simulated.expression,
-        "standing": standing,
+        "standing": standing, "dated": _dated(span),
+        "group": func.coalesce(CampaignRow.name, it.source),
         "response_a": it.response_a_id.expression, "response_b": it.response_b_id.expression,
     }  # fmt: skip
     words = _characters(session)
@@ -108,12 +119,21 @@ def _rows(session: Session, names: tuple[str, ...], as_if: Mapping[UserId, float
         .join(UserRow, UserRow.id == it.user_id)
         .join(QueryRow, QueryRow.id == it.query_id)
         .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
+        .outerjoin(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
         .outerjoin(given, given.c.user_id == it.user_id)
         .where(latest())
     )
     if "longer" in names:
         statement = statement.join(a, a.c.id == it.response_a_id).join(b, b.c.id == it.response_b_id)
     return statement
+
+
+def _dated(span: Span) -> ColumnElement[int]:
+    """1 for a rating given in the span, else 0."""
+    first, end = span
+    limits = [ComparisonRow.rated_at >= first] if first else []
+    limits += [ComparisonRow.rated_at < end] if end else []
+    return case((and_(*limits), literal(1)), else_=literal(0)) if limits else literal(1)
 
 
 def _longer(in_a: ColumnElement[int], in_b: ColumnElement[int]) -> ColumnElement[int]:

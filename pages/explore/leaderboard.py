@@ -17,28 +17,26 @@ from core.leaderboard import (
     counts_by_llm,
     leaderboard,
 )
-from core.tally import Inclusion, Share, Tally, choose
-from db.tallies import styled_tally, tally
+from core.tally import Share, Tally
+from db.tallies import EVER, Span, styled_tally, tally
 from pages.parts.charts import matrix_height, strength_chart, tall_height, win_matrix_chart
 from pages.parts.colours import colours
 from pages.parts.context import context, require
+from pages.parts.counting import clear_filters, show_days, show_filters, show_inclusion
 from pages.parts.drawing import show_chart
 from pages.parts.empty import show_nothing_to_rate
 
-ALL_TASKS = "All tasks"
-TASK, SIMULATED, ADJUST = "leaderboard.task", "leaderboard.simulated", "leaderboard.adjust"
 
-
-@st.cache_data(show_spinner=False, max_entries=4)
-def counted(url: str, revision: str) -> Tally:  # noqa: ARG001  what makes a count differ from the last
-    """All ratings, counted once for each revision of the data."""
-    return tally(context().database)
+@st.cache_data(show_spinner=False, max_entries=8)
+def counted(url: str, revision: str, span: Span) -> Tally:  # noqa: ARG001  what makes a count differ from the last
+    """All ratings, counted once for each revision of the data and each span of days."""
+    return tally(context().database, span=span)
 
 
 @st.cache_data(show_spinner="Measuring the length and format of every response", max_entries=2)
-def styled(url: str, revision: str) -> Tally:  # noqa: ARG001
+def styled(url: str, revision: str, span: Span) -> Tally:  # noqa: ARG001
     """All ratings with the style of their responses."""
-    return styled_tally(context().database)
+    return styled_tally(context().database, span)
 
 
 def labels(llms: tuple[LLM, ...]) -> dict[str, str]:
@@ -48,35 +46,6 @@ def labels(llms: tuple[LLM, ...]) -> dict[str, str]:
         llm.llm_id: name if names.count(name) == 1 else f"{name} ({llm.llm_id})"
         for llm, name in zip(llms, names, strict=True)
     }
-
-
-def clear_filters() -> None:
-    """Back to every task and every user."""
-    st.session_state[TASK], st.session_state[SIMULATED] = ALL_TASKS, True
-
-
-def show_filters(tasks: tuple[str, ...]) -> tuple[str | None, bool, bool]:
-    """Task (None: all), whether simulated users count, whether to adjust; each stands in the URL."""
-    task = st.selectbox("Task", [ALL_TASKS, *tasks], key=TASK, bind="query-params", width=420)
-    with st.container(horizontal=True):
-        simulated = st.toggle("Count simulated users", value=True, key=SIMULATED, bind="query-params")
-        adjust = st.toggle(
-            "Adjust for length and format",
-            key=ADJUST,
-            bind="query-params",
-            help="Ranks the LLMs as if all responses had the same length, headers, lists and bold passages.",
-        )
-    return None if task == ALL_TASKS else task, simulated, adjust
-
-
-def show_inclusion(inclusion: Inclusion, simulated: int) -> None:
-    """How many ratings count, how many of them are by simulated users, and why the others do not count."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Included **{inclusion.included:,} of {inclusion.total:,} ratings**")
-        if simulated:
-            st.badge(f"{simulated:,} by simulated users", color="orange")
-    if inclusion.left_out:
-        st.caption("Left out: " + "; ".join(f"{row.ratings:,} {row.reason}" for row in inclusion.left_out) + ".")
 
 
 def show_counts(counts: tuple[Counted, ...]) -> None:
@@ -231,7 +200,7 @@ here = context()
 st.title("LLM leaderboard")
 
 data = here.settings.database_url, here.store.revision()
-everything = counted(*data)
+everything = counted(*data, EVER)
 if not everything.ratings:
     st.info("No comparisons yet. LLMs are ranked here once people have rated.")
     if len(everything.llms) > 1:
@@ -240,8 +209,12 @@ if not everything.ratings:
         show_nothing_to_rate()
     st.stop()
 
-task, with_simulated, adjust = show_filters(everything.tasks)
-chosen, inclusion = choose(everything, task, simulated=with_simulated)
+filters = st.container()
+if (span := show_days()) != EVER:
+    everything = counted(*data, span)
+with filters:
+    wanted = show_filters(everything)
+chosen, inclusion = wanted.of(everything)
 if not chosen.ratings:
     st.info("No rating is left with these filters.")
     st.button("Clear filters", on_click=clear_filters)
@@ -254,8 +227,8 @@ if isinstance(board, Unranked):
     show_counts(counts_by_llm(chosen))
     st.stop()
 ranked = board
-if adjust:
-    known, inclusion = choose(styled(*data), task, simulated=with_simulated, known_style=True)
+if wanted.adjust:
+    known, inclusion = wanted.of(styled(*data, span), known_style=True)
     found = leaderboard(known, adjust=True)
     if isinstance(found, Unranked):
         st.warning("Too few ratings whose two responses are known, so nothing is adjusted here.")

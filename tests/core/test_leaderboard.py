@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.domain import LLM, OUTCOMES, LLMId, Outcome
 from core.leaderboard import MIN_RATINGS, Leaderboard, Unranked, chance, leaderboard
 from core.strengths import bradley_terry, bradley_terry_robust
-from core.tally import LABELS, WITHDRAWN, Tally, choose, share
+from core.tally import EXCLUDED, GOLD, LABELS, REPEAT, WITHDRAWN, Tally, Why, choose, share
 
 A, B, TIE, BOTH_BAD = range(4)
 TRUTH = np.array([0.9, 0.4, 0.0, -0.1, -0.5, -0.7])
@@ -213,6 +213,20 @@ def test_every_rating_left_out_has_one_reason() -> None:
     assert choose(full)[1].included == 59
     assert choose(full, known_style=True)[1].included == 0
     assert choose(full, "no such task")[1].included == 0
+
+
+def test_a_group_the_days_and_what_counts_too_leave_out_with_a_reason_each() -> None:
+    one = np.ones(5)
+    full = Tally(
+        llms(2), ("code",), np.zeros(5, int), np.ones(5, int), np.full(5, A), np.zeros(5, int), np.zeros(5, bool),
+        np.zeros(5, int), np.array([0, 0, EXCLUDED, GOLD, REPEAT]), np.array([1, 2, 4, 8, 16]), one, one,
+        groups=("file", "pilot"), group=np.array([0, 1, 1, 1, 1]), dated=np.array([True, True, True, True, False]),
+    )  # fmt: skip
+    assert dict(choose(full)[1].left_out) == {Why.EXCLUDED: 4, Why.GOLD: 8, Why.REPEAT: 16}
+    chosen, inclusion = choose(full, group="pilot", also=[Why.GOLD, Why.REPEAT])
+    assert dict(inclusion.left_out) == {Why.EXCLUDED: 4, Why.DAYS: 16, Why.GROUP: 1}
+    assert (chosen.ratings, chosen.group.tolist()) == (10, [1, 1]) and inclusion.total == 31
+    assert choose(full, group="gone")[0].ratings == 0
 
 
 counts_of_four = st.lists(st.integers(0, 40), min_size=36, max_size=36).filter(lambda c: sum(c) >= MIN_RATINGS)

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -10,14 +11,14 @@ from sqlalchemy import insert, text
 from core.dataset import PreferenceDataset
 from core.domain import OUTCOMES, Bundle, Comparison, Outcome, Query, QueryId, Response, Task, User, UserId
 from core.leaderboard import Leaderboard, leaderboard
-from core.tally import WITHDRAWN, Tally, choose
+from core.tally import WITHDRAWN, Tally, Why, choose
 from db.base import utc_now
 from db.demo.loading import load
 from db.engine import Database
 from db.models import ComparisonRow, EventKind, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
 from db.preferences import PreferenceStore
 from db.tallies import styled_tally, tally
-from tests.db.worlds import asked, rating, statements, world
+from tests.db.worlds import NOON, Clock, asked, rating, statements, world
 
 
 def counts(found: Tally) -> dict[tuple[str, str, int, str], int]:
@@ -61,6 +62,21 @@ def test_a_withdrawn_rating_is_counted_as_such_and_an_edited_one_once(database: 
     assert not found.simulated.any()
     chosen, inclusion = choose(found)
     assert chosen.ratings == 2 and inclusion.left_out[0].ratings == 1 and "taken back" in inclusion.left_out[0].reason
+
+
+def test_ratings_are_told_apart_by_campaign_or_file_and_by_day(database: Database, ada: UserId, clock: Clock) -> None:
+    store = PreferenceStore(database, clock)
+    store.add_bundle(world(queries=6, ratings=2))  # the file dates its ratings at noon
+    clock.wait(86_400)
+    store.record(ada, asked(store, ada).token, Outcome.A, minimum_dwell=0)
+    day = NOON + timedelta(hours=12)
+    for act in (tally, styled_tally):
+        found = act(database, span=(day, None))
+        assert set(found.groups) == {"pack", "Everything"}
+        assert choose(found)[1].left_out == ((Why.DAYS, 2),)
+        assert choose(found, group="Everything")[0].ratings == 1 and choose(found, group="pack")[0].ratings == 0
+        before = choose(act(database, span=(None, day)), group="pack")
+        assert before[0].ratings == 2 and dict(before[1].left_out) == {Why.DAYS: 1}
 
 
 def test_which_response_was_longer_counts_characters_of_the_judged_reply(database: Database) -> None:

@@ -3,16 +3,20 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pandas as pd
 import pytest
 import streamlit as st
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from core.domain import LLMId, Outcome, QueryId, UserId
+from db.base import utc_now
 from db.demo import LLMS
 from db.engine import Database
+from db.models import AssignmentRow, GoldRow
 from db.preferences import PreferenceStore
 from pages.parts.charts import FEW, strength_chart, win_matrix_chart
 from tests.db.worlds import world
@@ -78,6 +82,44 @@ def test_filtered_to_nothing_offers_to_clear_the_filters(open_page: Open, demo: 
     assert "2,400 given by simulated users" in words(app) and not charts(app)
     button(app, "Clear filters").click().run()
     assert "**2,400 of 2,400 ratings**" in words(app)
+
+
+def test_days_and_campaigns_filter_and_each_reason_has_its_way_back(
+    open_page: Open, demo: Database, store: PreferenceStore
+) -> None:
+    rate = open_page("rate", "Ada")
+    button(rate, "A is").click().run()
+    app = rate.switch_page(PAGE).run()
+    app.selectbox(key="leaderboard.group").select("Everything").run()
+    assert "2,400 of other campaigns and files" in words(app) and "**1 of 2,401 ratings**" in words(app)
+    app.button(key="leaderboard.count.GROUP").click().run()
+    assert "**2,401 of 2,401 ratings**" in words(app) and "Left out" not in words(app)
+    app.date_input(key="leaderboard.to").set_value(date(2001, 1, 2)).run()
+    app.date_input(key="leaderboard.from").set_value(date(2001, 2, 3)).run()
+    assert "2,401 given on other days" in words(app) and "the other way round" in words(app)
+    app.button(key="leaderboard.count.DAYS").click().run()
+    assert "**2,401 of 2,401 ratings**" in words(app)
+    assert app.date_input(key="leaderboard.from").value is None
+
+
+def test_answers_to_gold_items_count_on_request(open_page: Open, demo: Database, store: PreferenceStore) -> None:
+    app = open_page("rate", "Ada")
+    assignment = store.assign(UserId("Ada"))
+    assert assignment is not None
+    with demo.write() as session:
+        row = session.scalar(select(AssignmentRow).where(AssignmentRow.token == assignment.token))
+        gold = GoldRow(
+            query_id=row.query_id, response_a_id=row.response_a_id, response_b_id=row.response_b_id,
+            expected=Outcome.A, reason="clear", set_by="Ada", created_at=utc_now(),
+        )  # fmt: skip
+        session.add(gold)
+        session.flush()
+        row.gold_id = gold.id
+    button(app, "A is").click().run()
+    app.switch_page(PAGE).run()
+    assert "1 answers to gold items" in words(app) and "**2,400 of 2,401 ratings**" in words(app)
+    app.button(key="leaderboard.count.GOLD").click().run()
+    assert "**2,401 of 2,401 ratings**" in words(app)
 
 
 def test_few_ratings_are_counted_and_not_ranked(open_page: Open, database: Database) -> None:
