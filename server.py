@@ -8,9 +8,10 @@ from starlette.middleware import Middleware
 from api.app import Beside, serve_app
 from pages.parts.browser import BrowserCookie
 from pages.parts.errors import show_error
+from pages.parts.proxy import ProxyHeader
 
 app = st.App(
     "app.py",
-    middleware=[Middleware(Beside, api=serve_app()), Middleware(BrowserCookie)],
+    middleware=[Middleware(Beside, api=serve_app()), Middleware(BrowserCookie), Middleware(ProxyHeader)],
     on_script_error=show_error,
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu")
 BESIDE = ("queries", "llms", "responses")  # what a file by ids needs beside it, as the page does
-PATIENCE = 1_800_000  # milliseconds
+PATIENCE = 600_000  # milliseconds
 LOOK = 0.1  # seconds between two looks at the page
 READY = re.compile(r"([\d,]+) ready · ([\d,]+) already here · ([\d,]+) rejected")
 
@@ -138,7 +138,7 @@ def _sign_in(page: "Page", address: str) -> None:
     page.get_by_role("button", name="Start").click()
     page.get_by_text("I have read this").click()
     page.get_by_role("button", name="I agree").click()
-    page.get_by_role("button", name="Start rating").wait_for()
+    page.get_by_role("link", name="See how things stand").wait_for()
 
 
 def _stem(path: Path) -> str:

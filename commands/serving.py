@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tomllib
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from commands.terminal import Opened
 from core.errors import InvalidInput
 from core.settings import ROOT, Settings, load_settings
 from db.engine import Database
+from db.people import has_admin
 
 
 def run() -> None:
@@ -28,6 +30,8 @@ def run() -> None:
             )
         if settings.auth == "invite":
             _show_setup_link(settings, database)
+        if settings.auth in ("proxy", "oidc"):
+            _check_sign_in(settings, database)
     print(f"PrefRoute: http://{settings.host}:{settings.port}  (Ctrl+C stops it)", flush=True)
     _serve(settings)
 
@@ -42,6 +46,22 @@ def _show_setup_link(settings: Settings, database: Database) -> None:
             f"http://{settings.host}:{settings.port}/?invite={token}",
             flush=True,
         )
+
+
+def _check_sign_in(settings: Settings, database: Database) -> None:
+    """What sign-in by somebody else needs: for oidc the library and the provider's entry; and an administrator."""
+    if settings.auth == "oidc":
+        from importlib.util import find_spec
+
+        if find_spec("authlib") is None:
+            raise InvalidInput('Sign-in by oidc needs Authlib: pip install "streamlit[auth]". Nothing was started.')
+        secrets = ROOT / ".streamlit" / "secrets.toml"
+        if not secrets.is_file() or "auth" not in tomllib.loads(secrets.read_text(encoding="utf-8")):
+            raise InvalidInput(f"Sign-in by oidc needs the section [auth] in {secrets}. Nothing was started.")
+    with database.read() as session:
+        nobody = not has_admin(session)
+    if nobody and not settings.administrators:
+        print("Nobody administers this PrefRoute yet: name somebody in PREFROUTE_ADMINS.", flush=True)
 
 
 def serve(
@@ -68,6 +88,8 @@ def _serve(settings: Settings) -> None:
     from streamlit.web.cli import main as streamlit
 
     os.chdir(ROOT)
+    if settings.auth == "proxy":
+        os.environ["FORWARDED_ALLOW_IPS"] = ""  # else uvicorn takes a visitor's address for that of the proxy itself
     arguments = ["--server.address", settings.host, "--server.port", str(settings.port)]
     streamlit(["run", str(ROOT / "server.py"), *arguments], prog_name="streamlit")
 

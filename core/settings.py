@@ -2,10 +2,11 @@
 to that.
 """
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from core.errors import InvalidInput
@@ -28,8 +29,24 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the app listens on.")
     port: int = Field(8501, ge=1, le=65535, description="Port the app listens on.")
-    auth: Literal["open", "invite"] = Field(
-        "open", description="How people sign in: open takes any name (local use), invite needs a link."
+    auth: Literal["open", "invite", "proxy", "oidc"] = Field(
+        "open",
+        description="How people sign in: open takes any name (local use), invite needs a link, proxy believes a header "
+        "of the proxy in front, oidc asks an OpenID Connect provider.",
+    )
+    proxy_header: str = Field(
+        "x-forwarded-user", min_length=1, description="Sign-in by proxy: the header in which it names the person."
+    )
+    proxy_addresses: str = Field(
+        "",
+        validate_default=True,
+        description="Sign-in by proxy: whose header is believed, as addresses or networks between commas.",
+    )
+    oidc_claim: str = Field(
+        "email", min_length=1, description="Sign-in by oidc: the claim that is a person's name here."
+    )
+    admins: str = Field(
+        "", description="Sign-in by proxy or oidc: who administers from the first sign-in on, names between commas."
     )
     demo: bool = Field(True, description="Load the demo world into an empty database on first start.")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -49,6 +66,24 @@ class Settings(BaseSettings):
     providers: dict[str, Provider] = Field(
         {}, description="JSON: providers by name, beside or instead of the known ones; keys only by their variable."
     )
+
+    @field_validator("proxy_addresses")
+    @classmethod
+    def _names_a_proxy(cls, value: str, info: ValidationInfo) -> str:
+        named = networks(value)
+        if info.data.get("auth") == "proxy" and not named:
+            raise ValueError("sign-in by proxy needs the proxy's address, for example 127.0.0.1")
+        return value
+
+    @property
+    def administrators(self) -> frozenset[str]:
+        """The names in `admins`."""
+        return frozenset(name for part in self.admins.split(",") if (name := " ".join(part.split())))
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Addresses and networks between commas. Raises ValueError for what is neither."""
+    return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
 
 
 def load_settings() -> Settings:

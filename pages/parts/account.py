@@ -21,14 +21,22 @@ def show_account() -> None:
             st.caption("No sign-in is set up: anyone who opens this app can rate as anyone.")
         else:
             st.caption(f"Role: {person.role}")
-        st.button("Sign out", key="account.out", on_click=sign_out)
+        if context().settings.auth != "proxy":  # which would bring the person back at once
+            st.button("Sign out", key="account.out", on_click=sign_out)
 
 
 def show_sign_in() -> None:
     """What the configured way of signing in asks for. What is wrong stands under the field, and the field keeps it."""
-    invite = st.query_params.get(INVITE)
-    if context().settings.auth == "open":
+    invite, auth = st.query_params.get(INVITE), context().settings.auth
+    if auth == "open":
         _show_form(None, named=False)
+    elif auth == "proxy":
+        st.info(
+            "People are signed in here by a proxy, and it named nobody. Open PrefRoute by the address of that proxy; "
+            "if you did, ask whoever runs it."
+        )
+    elif auth == "oidc":
+        _show_provider()
     elif invite:
         _show_form(invite, named=context().invites.names_person(invite))
     else:
@@ -38,6 +46,16 @@ def show_sign_in() -> None:
         )
     if message := st.session_state.pop(_FORM_ERROR, None):
         st.error(message)
+
+
+def _show_provider() -> None:
+    st.button("Sign in", key="account.provider", type="primary", on_click=st.login)
+    if st.user.get("is_logged_in"):
+        st.warning(
+            "You are signed in with the provider, but it gives no name that counts here (a verified e-mail address, if "
+            "nothing else was set). Ask whoever runs this PrefRoute."
+        )
+        st.button("Sign out", key="account.provider.out", on_click=sign_out)
 
 
 def _show_form(invite: str | None, *, named: bool) -> None:

@@ -26,8 +26,7 @@ from db.runs import TrainingRuns
 from db.serving import Serving
 from db.surveys import Surveys
 from pages.parts.browser import COOKIE
-
-_NAME = "account.name"
+from pages.parts.identity import NAME, arrived
 
 
 @dataclass(frozen=True)
@@ -86,17 +85,21 @@ def current_person() -> Person | None:
 
 
 def _signed_in() -> Person | None:
-    """The sign-in of this tab, or after a reload the one this browser remembers."""
+    """Whom the proxy or the provider names; else the sign-in of this tab, or after a reload the one this browser
+    remembers.
+    """
     people = context().people
-    if name := st.session_state.get(_NAME):
+    if context().settings.auth in ("proxy", "oidc"):
+        return arrived(people, context().settings)
+    if name := st.session_state.get(NAME):
         try:
             return people.get(UserId(name))
         except NotFound:  # removed meanwhile
-            del st.session_state[_NAME]
+            del st.session_state[NAME]
     token = browser_token()
     person = people.recall(token) if token else None
     if person:
-        st.session_state[_NAME] = person.name
+        st.session_state[NAME] = person.name
     return person
 
 
@@ -113,7 +116,7 @@ def sign_in(name: str) -> None:
     in every other mode, where a name alone opens nothing.
     """
     if context().settings.auth != "open":
-        raise NotAllowed("This PrefRoute is by invitation: open the link that you were sent.")
+        raise NotAllowed("A name alone opens nothing here: sign in as Welcome says.")
     _remember(context().people.sign_in(name))
 
 
@@ -123,7 +126,7 @@ def join(invite: str, name: str) -> None:
 
 
 def _remember(person: Person) -> None:
-    st.session_state[_NAME] = person.name
+    st.session_state[NAME] = person.name
     if token := browser_token():
         context().people.remember(token, person)
 
@@ -133,6 +136,8 @@ def sign_out() -> None:
     st.session_state.clear()
     if token := browser_token():
         context().people.forget(token)
+    if context().settings.auth == "oidc":
+        st.logout()
 
 
 def require(role: str) -> Person:
