@@ -61,7 +61,7 @@ today = midnight(datetime.now(viewer_zone()).date())
 progress = store.progress(person.name, today, assignment.campaign)
 total = progress.done + progress.available
 phone = on_phone()
-with st.container(horizontal=True, vertical_alignment="center", key="rate.line"):
+with st.container(horizontal=not phone, vertical_alignment="center", key="rate.line"):  # beside it there is no room
     st.subheader(QUESTION, anchor=False)
     # Buttons, not switches: while a switch has the focus, the keys that rate would do nothing.
     offered = [view for view in VIEWS if view == RAW or (not phone and (view == WHOLE or not assignment.others))]

@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import streamlit as st
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.testing.v1 import AppTest
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from core.domain import UserId
 from core.errors import InvalidInput
@@ -15,6 +20,7 @@ from db.engine import Database
 from db.models import Role
 from db.people import People
 from pages.parts.proxy import ProxyHeader
+from tests.browser.conftest import serving
 from tests.pages.test_pages import button, words
 
 Open = Callable[..., AppTest]
@@ -50,7 +56,7 @@ def test_the_header_counts_from_the_proxy_alone_and_only_once(kind: str) -> None
 
 def test_sign_in_by_proxy_does_not_start_without_the_proxys_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFROUTE_AUTH", "proxy")
-    with pytest.raises(InvalidInput, match="PREFROUTE_PROXY_ADDRESSES.*needs the proxy's address"):
+    with pytest.raises(InvalidInput, match="needs the proxy's address"):
         load_settings()
     monkeypatch.setenv("PREFROUTE_PROXY_ADDRESSES", "the proxy")
     with pytest.raises(InvalidInput, match="PREFROUTE_PROXY_ADDRESSES"):
@@ -110,3 +116,29 @@ def test_a_provider_vouches_by_a_verified_address_or_by_the_claim_that_was_set(
     said["email_verified"] = False
     assert "Signed in as" in words(open_page("welcome"))
     assert {row.person.name for row in People(database).list()} == {"ada@example.org", "4711"}
+
+
+def told(address: str, *named: tuple[str, str]) -> bytes:
+    """All that the server sends to a browser that opens the first page, over the socket on which pages come."""
+    message, heard = BackMsg(), b""
+    message.rerun_script.query_string = ""
+    where = f"{address.replace('http', 'ws')}/_stcore/stream"
+    with connect(where, additional_headers=list(named), subprotocols=[Subprotocol("streamlit")]) as socket:
+        socket.send(message.SerializeToString())
+        while not heard.endswith(b"the end"):
+            frame = socket.recv(timeout=120)
+            assert isinstance(frame, bytes)
+            ended = ForwardMsg.FromString(frame).WhichOneof("type") == "script_finished"
+            heard += frame + (b"the end" if ended else b"")
+    return heard
+
+
+def test_over_the_wire_the_proxys_word_reaches_the_page_and_a_forged_second_one_does_not(tmp_path: Path) -> None:
+    settings = {"PREFROUTE_AUTH": "proxy", "PREFROUTE_PROXY_ADDRESSES": "127.0.0.1", "PREFROUTE_ADMINS": "Boss"}
+    database = f"sqlite:///{tmp_path / 'app.db'}"
+    with serving(database, tmp_path / "log", PREFROUTE_DEMO="false", **settings) as address:
+        assert b"Role: admin" in told(address, ("X-Forwarded-User", "Boss"))
+        assert b"it named nobody" in told(address)
+        assert b"it named nobody" in told(address, ("X-Forwarded-User", "eve"), ("X-Forwarded-User", "Boss"))
+        # The address that counts is the connection's own, whatever a header says of it.
+        assert b"Role: admin" in told(address, ("X-Forwarded-User", "Boss"), ("X-Forwarded-For", "203.0.113.9"))
