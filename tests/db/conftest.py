@@ -1,5 +1,6 @@
 """Every test of the store runs on SQLite and on PostgreSQL, each with an empty database."""
 
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ def empty_url(request, tmp_path) -> Callable[[], str]:
 @pytest.fixture(params=KINDS)
 def database(request, tmp_path: Path) -> Iterator[Database]:
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_world"), tmp_path / "test.db")
         database = Database.open(f"sqlite:///{tmp_path / 'test.db'}", patience=20)
         yield database
         database.dispose()

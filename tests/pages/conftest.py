@@ -10,7 +10,6 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from core.settings import ROOT
-from db.demo.loading import load
 from db.engine import Database
 from db.people import People
 from db.preferences import PreferenceStore
@@ -34,27 +33,34 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     st.cache_resource.clear()
 
 
+def copied(world: Path, url: str) -> None:
+    """Put a world into the app's file."""
+    with (
+        closing(sqlite3.connect(world)) as source,
+        closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as target,
+    ):
+        source.backup(target)  # not a copy of the file: the app's database may be open already
+
+
 @pytest.fixture
-def database(url: str) -> Iterator[Database]:
+def database(url: str, empty_world: Path) -> Iterator[Database]:
+    if not Path(url.removeprefix("sqlite:///")).exists():  # `trained` may have come first
+        copied(empty_world, url)
     database = Database.open(url)
     yield database
     database.dispose()
 
 
 @pytest.fixture
-def demo(database: Database) -> Database:
-    load(database)
+def demo(database: Database, url: str, demo_world: Path) -> Database:
+    copied(demo_world, url)
     return database
 
 
 @pytest.fixture
 def trained(url: str, trained_world: Path) -> Iterator[Database]:
     """The demo world with a router in service."""
-    with (
-        closing(sqlite3.connect(trained_world)) as source,
-        closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as target,
-    ):
-        source.backup(target)  # not a copy of the file: the app's database may be open already
+    copied(trained_world, url)
     database = Database.open(url)
     yield database
     database.dispose()
