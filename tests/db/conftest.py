@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.orm import Session
 
 from core.domain import UserId
 from db.base import Base
@@ -37,6 +38,19 @@ def shared_postgres(postgres_url) -> Iterator[Database]:
     database.dispose()
 
 
+def empty(session: Session) -> None:
+    """Take out what the last test left, and count from 1 again; to TRUNCATE every table takes ten times as long."""
+    names = [table.name for table in Base.metadata.sorted_tables]
+    asks = [f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {name})" for name in names]  # noqa: S608  our own names
+    filled = session.scalars(text(" UNION ALL ".join(asks))).all()
+    session.execute(text("SET LOCAL session_replication_role = replica"))  # no trigger, no order of keys
+    for name in filled:
+        session.execute(text(f"DELETE FROM {name}"))  # noqa: S608
+    session.execute(text("SET LOCAL session_replication_role = origin"))
+    again = "SELECT setval(sequencename::regclass, 1, false) FROM pg_sequences WHERE last_value IS NOT NULL"
+    session.execute(text(again))
+
+
 @pytest.fixture(params=KINDS)
 def empty_url(request, tmp_path) -> Callable[[], str]:
     """Gives addresses of databases that hold nothing, not even tables."""
@@ -56,8 +70,7 @@ def database(request, tmp_path: Path) -> Iterator[Database]:
         return
     database = request.getfixturevalue("shared_postgres")
     with database.write() as session:
-        tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
-        session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+        empty(session)
         session.add(CampaignRow(name="Everything", tasks=[], criteria=[], created_at=NOON))  # as the migration does
     yield database
 
