@@ -84,6 +84,23 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
     return made
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_model_in_memory() -> Iterator[None]:
+    """Who reads the weights of a text encoder first has read them for all tests of this process."""
+    from core.encoders import SentenceEncoder
+
+    load, models = SentenceEncoder._load, dict[str, Any]()
+
+    def loaded(encoder: SentenceEncoder) -> Any:
+        if encoder._name not in models:
+            models[encoder._name] = load(encoder)
+        return models[encoder._name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SentenceEncoder, "_load", loaded)
+        yield
+
+
 @pytest.fixture(scope="session")
 def empty_world(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """An SQLite file with every table and nothing in them. To be copied, which takes a fortieth of making one."""
