@@ -28,6 +28,7 @@ class Why(StrEnum):
     REPEAT = "second answers to the same pair"
     DAYS = "given on other days, or on a day that is not known"
     GROUP = "of other campaigns and files"
+    USE = "by people who mostly use LLMs for something else, or did not say"
     TASK = "about other tasks"
     SIMULATED = "given by simulated users"
     STYLE = "without the words of both responses, so of unknown length and format"
@@ -81,9 +82,10 @@ class Tally:
     `llm_a`, `llm_b`, `task` [C] are row numbers (task -1 where the query has none); `outcome` [C] indexes `OUTCOMES` or
     is `WITHDRAWN`; `simulated` [C] says who rated; `longer` [C] is 1 where A's response is the longer one, -1 where
     B's is, 0 where equal or unknown; `standing` [C] indexes `STANDINGS`; `group` [C] is the campaign or file they came
-    from, by its place in `groups`; `dated` [C] says whether they were given in the days asked for; `count`, `weight`,
-    `weight_squared` [C] sum over the ratings of a cell. `style` [C, K] holds the raw counts of A then of B (2 K
-    columns) where texts were read, NaN where they are unknown.
+    from, by its place in `groups`; `use` [C] what its raters mostly use LLMs for, by its place in `uses`, -1 where they
+    did not say; `dated` [C] says whether they were given in the days asked for; `count`, `weight`, `weight_squared` [C]
+    sum over the ratings of a cell. `style` [C, K] holds the raw counts of A then of B (2 K columns) where texts were
+    read, NaN where they are unknown.
     """
 
     llms: tuple[LLM, ...]
@@ -101,6 +103,8 @@ class Tally:
     style: Floats | None = None
     groups: tuple[str, ...] = ()
     group: Ints | None = None
+    uses: tuple[str, ...] = ()
+    use: Ints | None = None
     dated: Mask | None = None
 
     def __post_init__(self) -> None:
@@ -138,7 +142,7 @@ class Tally:
             "weight",
             "weight_squared",
         )
-        known = [name for name in ("style", "group", "dated") if getattr(self, name) is not None]
+        known = [name for name in ("style", "group", "use", "dated") if getattr(self, name) is not None]
         return replace(self, **{name: getattr(self, name)[mask] for name in (*names, *known)})
 
     def total(self, mask: Mask) -> int:
@@ -155,13 +159,14 @@ def choose(
     task: str | None = None,
     *,
     group: str | None = None,
+    use: str | None = None,
     simulated: bool = True,
     also: Collection[Why] = (),
     known_style: bool = False,
 ) -> tuple[Tally, Inclusion]:
-    """The ratings that count for one task and of one campaign or file (None: all), in the days that the tally was asked
-    for, with or without simulated users, and why the others do not. Those that are `also` wanted count too, though by
-    their standing they would not.
+    """The ratings that count for one task, of one campaign or file and of people of one use (None: all), in the days
+    that the tally was asked for, with or without simulated users, and why the others do not. Those that are `also`
+    wanted count too, though by their standing they would not.
     """
     none = np.zeros(len(tally.count), bool)
     conditions = [
@@ -169,6 +174,7 @@ def choose(
         *((STANDINGS[n], tally.standing == n if STANDINGS[n] not in also else none) for n in (EXCLUDED, GOLD, REPEAT)),
         (Why.DAYS, none if tally.dated is None else ~tally.dated),
         (Why.GROUP, none if group is None else _not_of(tally.group, tally.groups, group, none)),
+        (Why.USE, none if use is None else _not_of(tally.use, tally.uses, use, none)),
         (Why.TASK, none if task is None else _not_of(tally.task, tally.tasks, task, none)),
         (Why.SIMULATED, none if simulated else tally.simulated),
         (Why.STYLE, _unknown(tally) if known_style else none),

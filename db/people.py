@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from core.domain import User, UserId
 from core.errors import InvalidInput, NotFound
+from core.profile import Profile
 from db import removal
 from db.audit import note
 from db.base import insert_missing, utc_now
 from db.engine import Database
 from db.events import APP, in_force
-from db.models import BrowserSessionRow, ComparisonRow, ConsentRow, Role, UserRow
+from db.models import BrowserSessionRow, ComparisonRow, ConsentRow, ProfileRow, Role, UserRow
 from db.removal import ANONYMISED, LEFT, Erased
 
 
@@ -141,6 +142,24 @@ class People:
             for row in session.scalars(select(ConsentRow).where(*standing)):
                 row.withdrawn_at = now
                 note(session, now, name, "withdraw_consent", str(row.version))
+
+    def profile(self, name: UserId) -> Profile | None:
+        """What a person said of themselves; None where they were not asked yet."""
+        mine = select(ProfileRow).join(UserRow, UserRow.id == ProfileRow.user_id).where(UserRow.name == name)
+        with self._database.read() as session:
+            row = session.scalar(mine)
+            return Profile(row.mostly_for, row.how_often, row.likes_answers) if row else None
+
+    def describe(self, name: UserId, profile: Profile) -> None:
+        """Keep what a person says of themselves, in place of what they said before. Raises NotFound."""
+        now = self._clock()
+        with self._database.write() as session:
+            person = _row(session, name)
+            row = session.get(ProfileRow, person.id) or ProfileRow(user_id=person.id)
+            for answer, said in asdict(profile).items():
+                setattr(row, answer, said)
+            row.answered_at = now
+            session.add(row)
 
     def erase(self, name: UserId) -> Erased:
         """Delete a person and all that is theirs; that it happened is kept, without the name. Nothing for a stranger.

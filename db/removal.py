@@ -41,6 +41,7 @@ from db.models import (
     LLMRow,
     MeasureRow,
     OptionRow,
+    ProfileRow,
     QueryRow,
     RatingDetailRow,
     ResponseRow,
@@ -169,7 +170,9 @@ def _remove_verdicts(session: Session, source: str) -> None:
 def _remove_users(session: Session, source: str) -> int:
     signed_in = UserRow.last_seen_at.is_not(None)
     gone = select(UserRow.id).where(UserRow.source == source, ~signed_in, ~_used(*_USER_USES))
-    for row in (RoutingDecisionRow, BrowserSessionRow, ConsentRow, InviteRow, MeasureRow, DriftChoiceRow):
+    for row in (
+        RoutingDecisionRow, BrowserSessionRow, ConsentRow, ProfileRow, InviteRow, MeasureRow, DriftChoiceRow
+    ):  # fmt: skip
         _run(session, delete(row).where(row.user_id.in_(gone)))
     return _run(session, delete(UserRow).where(UserRow.id.in_(gone)))
 
@@ -237,7 +240,7 @@ def anonymise(session: Session, person: UserRow) -> None:
 
 
 def _forget_access(session: Session, person: int) -> None:
-    for row in (ConsentRow, InviteRow):
+    for row in (ConsentRow, ProfileRow, InviteRow):  # what they said of themselves may say who they are
         _run(session, delete(row).where(row.user_id == person))
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.domain import UserId
 from core.errors import NotFound
+from core.profile import Profile
 from db.engine import Database
 from db.events import APP, latest
 from db.models import (
@@ -19,6 +20,7 @@ from db.models import (
     DriftChoiceRow,
     FlagRow,
     LLMRow,
+    ProfileRow,
     QueryRow,
     RatingDetailRow,
     ResponseRow,
@@ -44,9 +46,11 @@ def document(database: Database, user: UserId) -> Iterator[str]:
         person = session.scalar(select(UserRow).where(UserRow.name == user))
         if person is None:
             raise NotFound(f"There is no user '{user}'.")
+        profile = session.get(ProfileRow, person.id)
         about = {
             "name": person.name, "role": person.role, "simulated": person.simulated,
             "first_signed_in": person.created_at, "last_signed_in": person.last_seen_at,
+            "profile": {name: getattr(profile, name) for name in Profile.__slots__} if profile else None,
         }  # fmt: skip
         yield f'{{"format": {_json(FORMAT)}, "version": {VERSION}, "user": {_json(about)}'
         for name, items in (

@@ -18,7 +18,17 @@ from db import snapshots
 from db.engine import Database
 from db.events import latest
 from db.measures import weights_in_force
-from db.models import AssignmentRow, CampaignRow, ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
+from db.models import (
+    AssignmentRow,
+    CampaignRow,
+    ComparisonRow,
+    LLMRow,
+    ProfileRow,
+    QueryRow,
+    ResponseRow,
+    TaskRow,
+    UserRow,
+)  # fmt: skip
 
 Span = tuple[datetime | None, datetime | None]  # from the first moment, to before the second; None: no limit
 
@@ -26,13 +36,14 @@ NOBODY: Mapping[UserId, float] = {}
 EVER: Span = (None, None)
 STREAMED = 1000  # texts in memory at a time
 
-_CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "standing", "group", "dated", "longer")
+_CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "standing", "group", "use", "dated", "longer")
 _RATING = (*_CELL[:-1], "response_a", "response_b")
 
 
 def tally(database: Database, as_if: Mapping[UserId, float] = NOBODY, span: Span = EVER) -> Tally:
     """All ratings ever given, also those taken back, counted by who won, task, kind of user, campaign or file, longer
-    side, and whether they were given in `span`; one of unknown time is in none that has an end.
+    side, what the rater mostly uses LLMs for, and whether they were given in `span`; one of unknown time is in none
+    that has an end.
 
     `as_if` gives users another weight than they have, 0 excludes them: what a measure would do to a leaderboard.
     """
@@ -73,12 +84,14 @@ def _as_tally(session: Session, columns: dict[str, Any]) -> Tally:
     task_row: dict[Any, int] = {None: -1} | {row: i for i, (row, _) in enumerate(tasks)}
     outcome_code: dict[Any, int] = {None: WITHDRAWN} | {outcome: i for i, outcome in enumerate(OUTCOMES)}
     weight, squared = (np.array(columns[name], float) for name in ("weight", "weight_squared"))
-    groups = sorted(set(columns["group"]))
+    groups, uses = (sorted(set(columns[name])) for name in ("group", "use"))
     return Tally(
         llms, tuple(name for _, name in tasks), column("llm_a", llm_row), column("llm_b", llm_row),
         column("outcome", outcome_code), column("task", task_row), column("simulated").astype(bool),
         column("longer"), column("standing"), column("count"), weight, squared,
         groups=tuple(groups), group=column("group", {name: i for i, name in enumerate(groups)}),
+        uses=tuple(use for use in uses if use),
+        use=column("use", {name: i - ("" in uses) for i, name in enumerate(uses)}),
         dated=column("dated").astype(bool),
     )  # fmt: skip
 
@@ -106,6 +119,7 @@ def _rows(
         "task": QueryRow.task_id.expression, "simulated": UserRow.simulated.expression,
         "standing": standing, "dated": _dated(span),
         "group": func.coalesce(CampaignRow.name, it.source),
+        "use": func.coalesce(ProfileRow.mostly_for, literal_column("''")),
         "response_a": it.response_a_id.expression, "response_b": it.response_b_id.expression,
     }  # fmt: skip
     words = _characters(session)
@@ -120,6 +134,7 @@ def _rows(
         .join(QueryRow, QueryRow.id == it.query_id)
         .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
         .outerjoin(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
+        .outerjoin(ProfileRow, ProfileRow.user_id == it.user_id)
         .outerjoin(given, given.c.user_id == it.user_id)
         .where(latest())
     )

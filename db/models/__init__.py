@@ -15,7 +15,7 @@ from db.models.campaigns import (
 from db.models.datasets import DatasetVersionRow, ExportKeyRow
 from db.models.live import ApiKeyRow, ProviderCallRow
 from db.models.material import LLMRow, QueryRow, ResponseRow, TaskRow, TextEmbeddingRow
-from db.models.people import AuditEventRow, BrowserSessionRow, ConsentRow, InviteRow, Role, UserRow
+from db.models.people import AuditEventRow, BrowserSessionRow, ConsentRow, InviteRow, ProfileRow, Role, UserRow
 from db.models.quality import AdjudicationRow, DriftChoice, DriftChoiceRow, GoldRow, Measure, MeasureRow
 from db.models.ratings import AssignmentRow, AssignmentStatus, ComparisonRow, EventKind
 from db.models.routing import (
@@ -52,6 +52,7 @@ __all__ = [
     "Measure",
     "MeasureRow",
     "OptionRow",
+    "ProfileRow",
     "ProviderCallRow",
     "QueryRow",
     "RatingDetailRow",

@@ -81,6 +81,18 @@ class InviteRow(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class ProfileRow(Base):
+    """What a person said of themselves, or that they would not: then every answer is null."""
+
+    __tablename__ = "profiles"
+
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True, autoincrement=False)
+    mostly_for: Mapped[str | None] = mapped_column(String(60))
+    how_often: Mapped[str | None] = mapped_column(String(60))
+    likes_answers: Mapped[str | None] = mapped_column(String(60))
+    answered_at: Mapped[datetime]
+
+
 class ConsentRow(Base):
     """That a person agreed to a version of the consent text, and when they took it back."""
 

@@ -7,6 +7,7 @@ from pages.parts.account import show_sign_in
 from pages.parts.consent import has_agreed, show_consent, show_practice
 from pages.parts.context import context, current_person
 from pages.parts.empty import show_nothing_to_rate
+from pages.parts.profile import show_profile
 
 PURPOSE = (
     "Rate pairs of answers without knowing who wrote them. "
@@ -34,6 +35,10 @@ if progress.available:
     if st.button(f"{label} ({progress.available} left)", key="welcome.rate", type="primary"):
         st.switch_page("pages/annotate/rate.py")
     if not progress.rated:
+        if context().people.profile(person.name) is None:
+            with st.container(border=True):
+                st.subheader("Three questions, if you like", anchor=False)
+                show_profile(person.name)
         show_practice()
 elif progress.rated:
     st.success(f"You rated all {progress.rated}. Thank you.")

@@ -7,9 +7,10 @@ from db.people import Person
 from pages.parts.context import context
 from pages.parts.errors import callback
 
-VERSION = 1  # count up when the text changes: everybody is then asked again
+VERSION = 2  # count up when the text changes: everybody is then asked again
 TEXT = """
-- **What is stored**: your name here, what you rate and when, how long a pair was on screen, what was routed for you.
+- **What is stored**: your name here, what you rate and when, how long a pair was on screen, what was routed for you,
+  and what you say of yourself if you answer three questions.
 - **Who sees it**: administrators and analysts of this PrefRoute. Other raters never see what you said.
 - **What it is for**: training routers, and measuring them. Exports carry a random name in place of yours.
 - **Your way out**: change or withdraw any rating, download everything, or delete it all under *My ratings*.

@@ -17,6 +17,7 @@ from pages.parts.context import current_person
 
 TASK, GROUP, FROM, TO = "leaderboard.task", "leaderboard.group", "leaderboard.from", "leaderboard.to"
 SIMULATED, ADJUST, ALSO = "leaderboard.simulated", "leaderboard.adjust", "leaderboard.also"
+USE, EVERYBODY = "leaderboard.use", "Everybody"
 ALL_TASKS, ALL_GROUPS = "All tasks", "All campaigns and files"
 OFFERED = (Why.GOLD, Why.REPEAT)  # left out by themselves, and counted on request
 
@@ -27,6 +28,7 @@ class Wanted:
 
     task: str | None
     group: str | None
+    use: str | None
     simulated: bool
     adjust: bool
     also: tuple[Why, ...]
@@ -34,13 +36,15 @@ class Wanted:
     def of(self, tally: Tally, *, known_style: bool = False) -> tuple[Tally, Inclusion]:
         """What of it counts then, and why the rest does not."""
         return choose(
-            tally, self.task, group=self.group, simulated=self.simulated, also=self.also, known_style=known_style
+            tally, self.task, group=self.group, use=self.use, simulated=self.simulated, also=self.also,
+            known_style=known_style,
         )  # fmt: skip
 
 
 def clear_filters() -> None:
     """Back to every task, campaign, file, day and user."""
     st.session_state[TASK], st.session_state[GROUP], st.session_state[SIMULATED] = ALL_TASKS, ALL_GROUPS, True
+    st.session_state[USE] = EVERYBODY
     st.session_state[FROM] = st.session_state[TO] = None
 
 
@@ -67,6 +71,11 @@ def show_filters(everything: Tally) -> Wanted:
             format_func=lambda name: "Demo world (simulated users)" if name == DEMO else name,
             help="Who rated: the people of a campaign here, or those whose ratings a file brought.",
         )  # fmt: skip
+        use = EVERYBODY
+        if everything.uses:
+            use = st.selectbox(
+                "People who mostly use LLMs for", [EVERYBODY, *everything.uses], key=USE, bind="query-params", width=320
+            )
     with st.container(horizontal=True):
         simulated = st.toggle("Count simulated users", value=True, key=SIMULATED, bind="query-params")
         adjust = st.toggle(
@@ -76,7 +85,8 @@ def show_filters(everything: Tally) -> Wanted:
         there = [why for why in OFFERED if (everything.standing == STANDINGS.index(why)).any()]
         also = st.pills("Count too", there, selection_mode="multi", key=ALSO, bind="query-params") if there else []
     return Wanted(
-        None if task == ALL_TASKS else task, None if group == ALL_GROUPS else group, simulated, adjust,
+        None if task == ALL_TASKS else task, None if group == ALL_GROUPS else group,
+        None if use == EVERYBODY else use, simulated, adjust,
         tuple(Why(why) for why in also),
     )  # fmt: skip
 
@@ -131,6 +141,7 @@ def _count(why: Why) -> Callable[[], None]:
 WAYS_BACK: dict[Why, Callable[[], None]] = {
     Why.DAYS: _all_days,
     Why.GROUP: _reset(GROUP, ALL_GROUPS),
+    Why.USE: _reset(USE, EVERYBODY),
     Why.TASK: _reset(TASK, ALL_TASKS),
     Why.SIMULATED: _reset(SIMULATED, True),
     Why.STYLE: _reset(ADJUST, False),

@@ -10,6 +10,7 @@ from db import histories, takeout
 from pages.parts.consent import withdraw
 from pages.parts.context import context, sign_out
 from pages.parts.errors import callback
+from pages.parts.profile import show_profile
 
 GONE = "my_ratings.gone"
 HOW = "my_ratings.how"
@@ -32,6 +33,8 @@ def show_my_data(user: UserId) -> None:
         "Download my data (JSON)", lambda: _document(user), "prefroute-my-data.json", "application/json",
         key="my_ratings.download", on_click="ignore",
     )  # fmt: skip
+    st.subheader("About me", anchor=False)
+    show_profile(user)
     st.subheader("Consent", anchor=False)
     st.caption("Take it back and you are asked again before the next rating. Ratings given so far stay until deleted.")
     st.button("Withdraw consent", key="my_ratings.consent", on_click=withdraw, args=(user,))

@@ -1,5 +1,7 @@
 """The leaderboard against choix, its own bootstrap and planted truths, and where there is nothing to rank."""
 
+from dataclasses import replace
+
 import choix
 import numpy as np
 import pytest
@@ -227,6 +229,8 @@ def test_a_group_the_days_and_what_counts_too_leave_out_with_a_reason_each() -> 
     assert dict(inclusion.left_out) == {Why.EXCLUDED: 4, Why.DAYS: 16, Why.GROUP: 1}
     assert (chosen.ratings, chosen.group.tolist()) == (10, [1, 1]) and inclusion.total == 31
     assert choose(full, group="gone")[0].ratings == 0
+    used = replace(full, uses=("Code",), use=np.array([-1, 0, 0, 0, -1]))
+    assert dict(choose(used, use="Code")[1].left_out)[Why.USE] == 1
 
 
 counts_of_four = st.lists(st.integers(0, 40), min_size=36, max_size=36).filter(lambda c: sum(c) >= MIN_RATINGS)

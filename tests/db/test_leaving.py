@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.domain import LLMId, Outcome, Query, UserId
 from core.errors import InvalidInput, NotFound
+from core.profile import Profile
 from db.audit import note
 from db.base import Base
 from db.invites import Invites
@@ -44,6 +45,7 @@ def zoe(store, people, clock, database):
         person = people.sign_in(name)
         people.remember(f"cookie of {name}", person)
         people.agree(person.name, 1)
+        people.describe(person.name, Profile("Code", "Daily", None))
         Invites(database, clock).create(Role.RATER, uses=1, days=1, by=name, person=person.name)
         for outcome in (Outcome.A, Outcome.TIE):
             store.record(person.name, asked(store, person.name).token, outcome, minimum_dwell=0)

@@ -3,6 +3,7 @@ from sqlalchemy import text
 
 from core.domain import Bundle, Outcome, User, UserId
 from core.errors import InvalidInput, NotFound
+from core.profile import Profile
 from db.people import People
 from db.preferences import PreferenceStore
 from db.reports import counts, ratings_per_user
@@ -53,6 +54,18 @@ def test_a_browser_is_remembered_until_it_is_forgotten(people, database):
     people.forget("cookie")
     assert people.recall("cookie") is None
     people.forget("cookie")
+
+
+def test_what_a_person_says_of_themselves_is_kept_replaced_and_may_be_nothing(people):
+    ada = people.sign_in("Ada").name
+    assert people.profile(ada) is None
+    for said in (Profile("Code", "Daily", "Short"), Profile("Writing", None, None), Profile()):
+        people.describe(ada, said)
+        assert people.profile(ada) == said
+    with pytest.raises(InvalidInput, match="none of the answers: Code"):
+        Profile("World domination")
+    with pytest.raises(NotFound):
+        people.describe(UserId("nobody"), Profile())
 
 
 def test_lists_and_counts_take_ratings_in_force_in_one_statement_each(people, database):

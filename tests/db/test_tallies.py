@@ -11,11 +11,13 @@ from sqlalchemy import insert, text
 from core.dataset import PreferenceDataset
 from core.domain import OUTCOMES, Bundle, Comparison, Outcome, Query, QueryId, Response, Task, User, UserId
 from core.leaderboard import Leaderboard, leaderboard
+from core.profile import Profile
 from core.tally import WITHDRAWN, Tally, Why, choose
 from db.base import utc_now
 from db.demo.loading import load
 from db.engine import Database
 from db.models import ComparisonRow, EventKind, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
+from db.people import People
 from db.preferences import PreferenceStore
 from db.tallies import styled_tally, tally
 from tests.db.worlds import NOON, Clock, asked, rating, statements, world
@@ -69,11 +71,13 @@ def test_ratings_are_told_apart_by_campaign_or_file_and_by_day(database: Databas
     store.add_bundle(world(queries=6, ratings=2))  # the file dates its ratings at noon
     clock.wait(86_400)
     store.record(ada, asked(store, ada).token, Outcome.A, minimum_dwell=0)
+    People(database, clock).describe(ada, Profile("Code", None, "Short"))
     day = NOON + timedelta(hours=12)
     for act in (tally, styled_tally):
         found = act(database, span=(day, None))
         assert set(found.groups) == {"pack", "Everything"}
         assert choose(found)[1].left_out == ((Why.DAYS, 2),)
+        assert found.uses == ("Code",) and choose(found, use="Code")[0].ratings == 1
         assert choose(found, group="Everything")[0].ratings == 1 and choose(found, group="pack")[0].ratings == 0
         before = choose(act(database, span=(None, day)), group="pack")
         assert before[0].ratings == 2 and dict(before[1].left_out) == {Why.DAYS: 1}
