@@ -34,6 +34,7 @@ hypothesis.settings.load_profile("ci")
 ROOT = Path(__file__).resolve().parent.parent
 NOT_RUN = "NOT RUN: "
 REPORT = pytest.StashKey[pytest.TestReport]()
+PATIENCE = 120_000  # milliseconds for what a page is to show: a busy machine is no failure
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Measured in docs/platform.md: no sandbox (CI is root), no GPU, and nothing that asks Google's hosts by itself.
 CHROMIUM_FLAGS = [
@@ -188,6 +189,7 @@ def page(chromium: "Browser", request: pytest.FixtureRequest) -> "Iterator[Page]
     """A blank page with cookies and storage of its own; a failing test leaves a screenshot."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
+    page.set_default_timeout(PATIENCE)
     yield page
     report = request.node.stash.get(REPORT, None)
     if report is not None and report.failed:

@@ -46,7 +46,7 @@ def pair_of(page: "Page") -> str:
 
 def shows(page: "Page", pair: str) -> bool:
     """Whether the page comes to show this pair."""
-    for _ in range(80):
+    for _ in range(400):
         if _words(page) == pair:
             return True
         page.wait_for_timeout(250)
@@ -96,15 +96,15 @@ def test_ten_ratings_by_keyboard_then_training_change_the_routing_page(
 
     page.goto(f"{address}/routing")
     page.get_by_text("No router yet").wait_for(timeout=120_000)  # the first decision of a server reads the encoder
-    page.get_by_text("Ratings that weighed most").first.wait_for(timeout=60_000)
+    page.get_by_text("Ratings that weighed most").first.wait_for(timeout=120_000)
 
     page.goto(f"{address}/training")
     page.get_by_role("button", name="Train").click()
-    page.get_by_text(re.compile(r"Version 1 · ladder · in service")).wait_for(timeout=240_000)
-    page.get_by_text("Personal routing is better than one ranking for all").wait_for(timeout=60_000)
+    page.get_by_text(re.compile(r"Version 1 · ladder · in service")).wait_for(timeout=600_000)
+    page.get_by_text("Personal routing is better than one ranking for all").wait_for(timeout=120_000)
 
     page.goto(f"{address}/routing")
-    page.get_by_text("Router: ladder-1").wait_for(timeout=60_000)
+    page.get_by_text("Router: ladder-1").wait_for(timeout=120_000)
     page.get_by_text("Early days: 10 of 20 ratings").wait_for()
     assert outside == []
 

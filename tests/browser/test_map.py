@@ -41,7 +41,7 @@ def test_a_brush_on_the_map_filters_the_heat_map_and_the_table_and_a_chart_is_ke
     page.wait_for_timeout(300)
     page.mouse.up()
     selection = page.get_by_text(re.compile(r"in the selection, \d+ people"))
-    selection.wait_for(timeout=60_000)
+    selection.wait_for(timeout=120_000)
     page.locator("[data-test-script-state=notRunning]").wait_for()
     said = re.search(r"in the selection, (\d+) people", selection.inner_text())
     assert said is not None
@@ -52,7 +52,7 @@ def test_a_brush_on_the_map_filters_the_heat_map_and_the_table_and_a_chart_is_ke
 
     page.get_by_label("Find").fill("Demo Terse")
     page.get_by_label("Find").press("Enter")
-    page.get_by_text("nearest in the full space").wait_for(timeout=60_000)
+    page.get_by_text("nearest in the full space").wait_for(timeout=120_000)
     keep_as_svg(page)
 
 

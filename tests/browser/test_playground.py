@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PROMPT = "Explain recursion to a child who likes trains"
-PATIENCE = 60_000  # milliseconds
 
 
 def point(path: Path, model: str) -> None:
@@ -44,7 +43,6 @@ def test_from_a_prompt_to_a_rating_that_moves_the_choice(
     monkeypatch.setenv("PREFROUTE_TEST_KEY", SECRET)
     provider = {"base_url": openai_server.base_url, "timeout": 60, "retries": 0, "key": "PREFROUTE_TEST_KEY"}
     address = serve(PREFROUTE_DEVICE="cpu", PREFROUTE_PROVIDERS=json.dumps({"test": provider}))
-    page.set_default_timeout(PATIENCE)
     sign_in(page, address)
 
     # The decision stands there while the answer is still being written; a stop keeps what was written.

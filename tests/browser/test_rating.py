@@ -61,7 +61,6 @@ def opened(page: "Page", words: str) -> None:
 def test_rating_in_detail_by_keyboard_blind_on_the_wire_and_without_a_request_to_any_other_host(
     page: "Page", serve: Callable[..., str], tmp_path: Path
 ) -> None:
-    page.set_default_timeout(90_000)
     two_queries(tmp_path / "app.db")
     outside: list[str] = []
     wire: list[bytes] = []

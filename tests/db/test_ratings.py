@@ -69,7 +69,7 @@ def test_two_processes_with_one_token_store_one_rating(store, ada, database):
     url = database._engine.url.render_as_string(hide_password=False)
     command = [sys.executable, "-c", program, url, ada, token]
     started = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert sorted(process.communicate(timeout=60)[0].strip() for process in started) == ["already_saved", "saved"]
+    assert sorted(process.communicate(timeout=300)[0].strip() for process in started) == ["already_saved", "saved"]
     assert len(events(database)) == 1
 
 

@@ -77,7 +77,7 @@ def open_page(url: str, database: Database) -> Callable[..., AppTest]:
 
     def opened(name: str, person: str | None = None, query: Mapping[str, str] | None = None) -> AppTest:
         script = next((ROOT / "pages").glob(f"*/{name}.py"))
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180)
         if person:
             People(database).agree(People(database).sign_in(person).name, VERSION)
             app.session_state["account.name"] = person

@@ -98,7 +98,7 @@ def test_nobody_rates_before_agreeing_and_is_asked_again_after_taking_it_back(
     button(app, "Tie").click().run()
     assert len(store.history(UserId("Ada"))) == 1
     People(demo).withdraw_consent(UserId("Ada"))
-    later = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    later = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180)
     later.session_state["account.name"] = "Ada"
     later.switch_page("pages/annotate/rate.py").run()
     assert "read what is stored" in words(later)
