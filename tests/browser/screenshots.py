@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "screenshots"
 SIZES = {"wide": (1280, 1000), "narrow": (390, 844)}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+# What a phone says of itself; the rating page then shows one response at a time.
+PHONE = (
+    "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36"
+)
 SHOWN_USER = "simulated-by-occasion-03"
 
 
@@ -61,8 +65,9 @@ def shoot(browser: "Browser", address: str, state: str, size: str, scheme: Liter
     """All pages in one size and scheme, as one person."""
     width, height = SIZES[size]
     context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
-    )
+        viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce",
+        user_agent=PHONE if size == "narrow" else None,
+    )  # fmt: skip
     page = context.new_page()
     page.goto(address)
     page.get_by_label("Your name").fill("Ada")
