@@ -24,9 +24,7 @@ FOLDER = Path(__file__).parent / "screenshots"
 SIZES = {"wide": (1280, 1000), "narrow": (390, 844)}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What a phone says of itself; the rating page then shows one response at a time.
-PHONE = (
-    "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36"
-)
+PHONE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36"
 SHOWN_USER = "simulated-by-occasion-03"
 
 

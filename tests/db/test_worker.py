@@ -47,6 +47,17 @@ def rated(database: Database) -> Database:
     return database
 
 
+def served(database: Database, *versions: str) -> RouterRegistry:
+    """A registry with the population's ranking of the demo world in service, put there again for each of `versions`."""
+    world = demo_bundle()
+    dataset = PreferenceDataset.from_comparisons(world.comparisons, world.queries, world.llms)
+    cheap = BradleyTerryRouter.fit(dataset, dataset, HashEncoder()).to_bytes()
+    registry = RouterRegistry(database)
+    for reason in versions:
+        registry.activate(registry.publish("bradley_terry", cheap, {}).id, "Ada", reason)
+    return registry
+
+
 @pytest.fixture
 def runs(database: Database) -> TrainingRuns:
     return TrainingRuns(database, heartbeat_timeout=30)
@@ -146,14 +157,14 @@ def test_the_gate_keeps_an_equal_router_out_and_a_reason_or_a_wish_decides_other
 
     assert not trained(promote=False)["in_service"] and registry.active() is None
     assert trained()["in_service"]
-    served = registry.active()
+    serves = registry.active()
     assert (
-        served is not None and served.id == 2 and "better than one ranking for all" in registry.activations()[0].reason
+        serves is not None and serves.id == 2 and "better than one ranking for all" in registry.activations()[0].reason
     )
     equal = trained()
     assert not equal["in_service"] and "neither better nor worse than version 2 in service" in equal["refused"]
     assert equal["promotion"]["trials"][0]["ratings"] == equal["ratings"]["test"]  # all new to both
-    assert registry.active() == served
+    assert registry.active() == serves
     assert trained(reason="it knows the newest ratings")["in_service"]
     assert registry.activations(1)[0].reason == "it knows the newest ratings"
 
@@ -161,9 +172,7 @@ def test_the_gate_keeps_an_equal_router_out_and_a_reason_or_a_wish_decides_other
 def test_a_cancel_is_heard_within_an_epoch_and_leaves_the_router_in_service(
     rated: Database, runs: TrainingRuns
 ) -> None:
-    runs.request(SHORT, by="Ada")
-    worker(rated).run_once()
-    before = RouterRegistry(rated).active()
+    before = served(rated, "a test").active()
     long = runs.request({**SHORT, "epochs": 2000, "patience": 2000}, by="Ada")
     thread = threading.Thread(target=worker(rated).run_once)
     thread.start()
@@ -173,7 +182,7 @@ def test_a_cancel_is_heard_within_an_epoch_and_leaves_the_router_in_service(
     runs.cancel(long.id, "Ada")
     thread.join(timeout=240)
     assert runs.get(long.id).status == RunStatus.CANCELLED
-    assert RouterRegistry(rated).active() == before
+    assert before is not None and RouterRegistry(rated).active() == before
 
 
 ELSEWHERE = """
@@ -193,12 +202,7 @@ def test_a_roll_back_counts_with_the_next_decision_of_another_process(tmp_path: 
     url = f"sqlite:///{tmp_path / 'two.db'}"
     database = Database.open(url)
     PreferenceStore(database).add_bundle(demo_bundle())
-    registry = RouterRegistry(database)
-    world = demo_bundle()
-    dataset = PreferenceDataset.from_comparisons(world.comparisons, world.queries, world.llms)
-    cheap = BradleyTerryRouter.fit(dataset, dataset, HashEncoder()).to_bytes()
-    for _ in range(2):
-        registry.activate(registry.publish("bradley_terry", cheap, {}).id, "Ada", "a test")
+    registry = served(database, "first", "second")
     other = subprocess.Popen(
         [sys.executable, "-c", ELSEWHERE, url], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -225,10 +229,9 @@ def test_a_killed_worker_leaves_the_run_interrupted_and_the_next_one_succeeds(tm
     database = Database.open(url)
     PreferenceStore(database).add_bundle(demo_bundle())
     runs = TrainingRuns(database, heartbeat_timeout=30)
-    runs.request(SHORT, by="Ada")
-    worker(database).run_once()
+    served(database, "a test")
     serving = Serving(database, HashEncoder())
-    served = serving.service().name
+    before = serving.service().name
     doomed = runs.request({"epochs": 2000, "patience": 2000}, by="Ada")
     process = subprocess.Popen(
         [sys.executable, "cli.py", "worker", "--once"],
@@ -250,7 +253,7 @@ def test_a_killed_worker_leaves_the_run_interrupted_and_the_next_one_succeeds(tm
         process.kill()
         process.wait()
     assert runs.get(doomed.id).status == RunStatus.INTERRUPTED
-    assert serving.service().name == served
+    assert serving.service().name == before
     assert len(serving.decide(UserId("simulated-brief-01"), Query.typed("hello")).choices) == 5
     runs.request(SHORT, by="Ada")
     ended = worker(database).run_once()
