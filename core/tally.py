@@ -171,7 +171,7 @@ def choose(
     none = np.zeros(len(tally.count), bool)
     conditions = [
         (Why.TAKEN_BACK, tally.outcome == WITHDRAWN),
-        *((STANDINGS[n], tally.standing == n if STANDINGS[n] not in also else none) for n in (EXCLUDED, GOLD, REPEAT)),
+        *((why, tally.standing == n if why not in also else none) for n, why in enumerate(STANDINGS) if why),
         (Why.DAYS, none if tally.dated is None else ~tally.dated),
         (Why.GROUP, none if group is None else _not_of(tally.group, tally.groups, group, none)),
         (Why.USE, none if use is None else _not_of(tally.use, tally.uses, use, none)),
@@ -182,7 +182,7 @@ def choose(
     kept, left_out = ~none, []
     for reason, condition in conditions:
         if ratings := tally.total(kept & condition):
-            left_out.append(LeftOut(Why(reason), ratings))
+            left_out.append(LeftOut(reason, ratings))
         kept &= ~condition
     chosen = tally.where(kept)
     return chosen, Inclusion(chosen.ratings, tally.ratings, tuple(left_out))

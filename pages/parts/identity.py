@@ -13,6 +13,7 @@ NAME = "account.name"
 
 def named_elsewhere(settings: Settings) -> str | None:
     """The name under which the proxy or the provider knows this visitor; None where it vouches for nobody."""
+    name: object = None
     if settings.auth == "proxy":
         name = st.context.headers.get(settings.proxy_header)
     elif st.user.get("is_logged_in"):
@@ -20,8 +21,6 @@ def named_elsewhere(settings: Settings) -> str | None:
         # Whoever can register any e-mail address with a provider would otherwise be whoever has it here.
         if settings.oidc_claim == "email" and st.user.get("email_verified") not in (True, "true"):
             name = None
-    else:
-        name = None
     return " ".join(str(name or "").split()) or None
 
 

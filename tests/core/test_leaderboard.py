@@ -227,7 +227,8 @@ def test_a_group_the_days_and_what_counts_too_leave_out_with_a_reason_each() -> 
     assert dict(choose(full)[1].left_out) == {Why.EXCLUDED: 4, Why.GOLD: 8, Why.REPEAT: 16}
     chosen, inclusion = choose(full, group="pilot", also=[Why.GOLD, Why.REPEAT])
     assert dict(inclusion.left_out) == {Why.EXCLUDED: 4, Why.DAYS: 16, Why.GROUP: 1}
-    assert (chosen.ratings, chosen.group.tolist()) == (10, [1, 1]) and inclusion.total == 31
+    assert chosen.group is not None and chosen.group.tolist() == [1, 1]
+    assert chosen.ratings == 10 and inclusion.total == 31
     assert choose(full, group="gone")[0].ratings == 0
     used = replace(full, uses=("Code",), use=np.array([-1, 0, 0, 0, -1]))
     assert dict(choose(used, use="Code")[1].left_out)[Why.USE] == 1

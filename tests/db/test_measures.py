@@ -5,7 +5,7 @@ import pytest
 
 from core.domain import LLMId, Outcome, QueryId, UserId
 from core.errors import InvalidInput, NotAllowed, NotFound
-from core.tally import choose
+from core.tally import Why, choose
 from db.audit import actions
 from db.gold import Gold
 from db.measures import Measures
@@ -173,7 +173,7 @@ def test_gold_answers_are_judged_on_the_side_they_were_shown_and_teach_nobody(da
     assert rater.gold == (answered, answered)
     assert len(store.snapshot()) == 59 - answered - rater.repeats.n
     left_out = {row.reason: row.ratings for row in choose(tally(database))[1].left_out}
-    assert left_out["answers to gold items"] == answered
+    assert left_out[Why.GOLD] == answered
 
 
 def test_disagreements_wait_until_someone_decides_and_may_become_gold(store, ada, database, clock):

@@ -107,7 +107,7 @@ def test_answers_to_gold_items_count_on_request(open_page: Open, demo: Database,
     assignment = store.assign(UserId("Ada"))
     assert assignment is not None
     with demo.write() as session:
-        row = session.scalar(select(AssignmentRow).where(AssignmentRow.token == assignment.token))
+        row = session.scalars(select(AssignmentRow).where(AssignmentRow.token == assignment.token)).one()
         gold = GoldRow(
             query_id=row.query_id, response_a_id=row.response_a_id, response_b_id=row.response_b_id,
             expected=Outcome.A, reason="clear", set_by="Ada", created_at=utc_now(),
