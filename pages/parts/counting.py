@@ -19,6 +19,7 @@ TASK, GROUP, FROM, TO = "leaderboard.task", "leaderboard.group", "leaderboard.fr
 SIMULATED, ADJUST, ALSO = "leaderboard.simulated", "leaderboard.adjust", "leaderboard.also"
 USE, EVERYBODY = "leaderboard.use", "Everybody"
 ALL_TASKS, ALL_GROUPS = "All tasks", "All campaigns and files"
+FIRST_DAY = date(2001, 1, 1)  # of what can be chosen; left to itself it is ten years ago
 OFFERED = (Why.GOLD, Why.REPEAT)  # left out by themselves, and counted on request
 
 
@@ -52,7 +53,7 @@ def show_days() -> Span:
     """From which day to which; a span the other way round is turned, and said to be."""
     with st.container(horizontal=True):
         days: list[date | None] = [
-            st.date_input(label, None, key=key, bind="query-params", width=200)
+            st.date_input(label, None, FIRST_DAY, key=key, bind="query-params", width=200)
             for key, label in ((FROM, "From"), (TO, "To, with this day"))
         ]
     first, last = days
