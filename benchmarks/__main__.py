@@ -66,6 +66,21 @@ def coldstart_command(
     coldstart(Plan(data, users, ratings, seeds, listed(routers) or tuple(ROUTERS), listed(llms)), out)
 
 
+@app.command("ablation")
+def ablation_command(
+    data: Folder,
+    users: Annotated[int, typer.Option(min=1, help="The first N users.")] = 200,
+    ratings: Annotated[int, typer.Option(min=1, help="The first K pairs of each user.")] = 50,
+    seeds: Seeds = 3,
+    parts: Annotated[str, typer.Option(help="Comma-separated; every part when left out.")] = "",
+    out: Out = None,
+) -> None:
+    """The network without each of its parts: what accuracy, utility and calibration each part is worth."""
+    from benchmarks.ablation import Plan, ablation
+
+    ablation(Plan(data, users, ratings, seeds, listed(parts)), out)
+
+
 @app.command("matchmaking")
 def matchmaking_command(
     data: Folder,

@@ -50,12 +50,12 @@ class Score:
 def score(measured: Measured, truth: Truth) -> Score:
     """Score what a router said."""
     inverse = 1.0 if measured.validation is None else inverse_temperature(measured.validation)
-    return _score(measured.probability, inverse, truth)
+    return score_of(measured.probability, inverse, truth)
 
 
 def oracle(truth: Truth) -> Score:
     """The noise-free best LLM and the true probabilities: the ceiling."""
-    return _score(softmax(truth.utility / truth.scale), 1.0, truth)
+    return score_of(softmax(truth.utility / truth.scale), 1.0, truth)
 
 
 def pair_losses(probability: Floats, truth: Truth, inverse: float = 1.0) -> Floats:
@@ -73,7 +73,8 @@ def pairs(probability: Floats, truth: Truth, inverse: float) -> tuple[Floats, Fl
     return calibrated(said, inverse).probability, 0.5 * (1 + np.tanh(margin / 2))
 
 
-def _score(probability: Floats, inverse: float, truth: Truth) -> Score:
+def score_of(probability: Floats, inverse: float, truth: Truth) -> Score:
+    """Score probabilities [U, Q, L], those of pairs at temperature 1 / `inverse`."""
     gained, gainable = utility_gained(probability, truth.utility)
     said, label = pairs(probability, truth, inverse)
     row = np.repeat(np.arange(len(said), dtype=np.int32), said[0].size)

@@ -118,14 +118,14 @@ def fit_network(
         raise NotEnoughData(
             "Training needs ratings on both sides of its split by query: rate pairs of more different queries."
         )
-    fit = _Fit(train_part, validation, encoder, config)
+    fit = Fit(train_part, validation, encoder, config)
     curve = fit.run(on_epoch)
     best = min(curve, key=lambda epoch: epoch.validation_loss)
     report = FitReport(tuple(curve), best.number, str(fit.device), time.process_time() - started)
     return FittedNetwork(fit.network.cpu().eval(), fit.graph.tasks, report)
 
 
-class _Fit:
+class Fit:
     """One fit: the graph on its device, the network, and the loop."""
 
     def __init__(
@@ -185,21 +185,25 @@ class _Fit:
     def _step(self, optimiser: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LambdaLR) -> float:
         self.network.train()
         edges, users = self._batch()
-        # A rating never sees itself: a random 10-90 % of each user's edges carry messages, the others are targets.
-        share = torch.rand(users, device=self.device) * 0.8 + 0.1
-        visible = torch.rand(len(edges.user), device=self.device) < share[edges.user]
-        if visible.all():
+        visible, targets = self._masked(edges, users)
+        if not len(targets.user):
             return 0.0
         # A target's answers are as unknown as an unseen query's: only what its LLMs usually do is told.
         nodes = self.network.nodes(self._tasks_dropped(), self.config.noise)._replace(traits=self.expected)
-        posterior = self.network.posterior(nodes, edges.where(visible), users)
-        loss = self._loss(nodes, edges.where(~visible).unanswered(), posterior.w)
+        posterior = self.network.posterior(nodes, visible, users)
+        loss = self._loss(nodes, targets.unanswered(), posterior.w)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         return float(loss.detach())
+
+    def _masked(self, edges: Ratings, users: int) -> tuple[Ratings, Ratings]:
+        """A rating never sees itself: a random 10-90 % of each user's edges carry messages, the others are targets."""
+        share = torch.rand(users, device=self.device) * 0.8 + 0.1
+        visible = torch.rand(len(edges.user), device=self.device) < share[edges.user]
+        return edges.where(visible), edges.where(~visible)
 
     def _batch(self) -> tuple[Ratings, int]:
         """All edges of a random batch of users, users renumbered 0..B-1."""

@@ -13,6 +13,8 @@ from core.encoders import TextEncoder
 from core.evaluation import Estimate, Predictions, Standing, log_loss_gain, predict_pairs, standings
 from core.holdout import Holdout, hold_out
 from core.optimisation import Epoch, FitReport, TrainConfig
+from core.outcomes import OutcomeModel, OutcomeReport
+from core.outcomes import report as outcome_report
 from core.promotion import Incumbent, Verdict, judge
 from core.provenance import code_version
 from core.readiness import check_enough
@@ -49,13 +51,16 @@ class TrainReport:
     """What a training measured: how the fit went and every router's standing on the test queries (touched once).
 
     `gains` are the log-loss gains of the trained router over each other one, paired; `groups` are the users that were
-    new to the router and those that were not.
+    new to the router and those that were not. `outcomes` tells all four outcomes from the router's probabilities, and
+    `told` how well.
     """
 
     fit: FitReport
     standings: tuple[Standing, ...]
     gains: Mapping[str, Estimate]
     groups: tuple[Group, ...]
+    outcomes: OutcomeModel
+    told: OutcomeReport
     verdict: Verdict
     holdout: Holdout
     sizes: tuple[int, int, int]
@@ -70,6 +75,7 @@ class TrainReport:
             "standings": [standing.to_dict() for standing in self.standings],
             "gains": {name: gain._asdict() for name, gain in self.gains.items()},
             "groups": [group.to_dict() for group in self.groups],
+            "outcomes": {**self.outcomes.to_dict(), "test": self.told.to_dict()},
             "promotion": self.verdict.to_dict(), "holdout": self.holdout._asdict(),
             "ratings": dict(zip(("train", "validation", "test"), self.sizes, strict=True)),
             "users": self.users, "fingerprint": self.fingerprint, "config": self.config.to_dict(),
@@ -105,8 +111,10 @@ def train(
     named: dict[str, Router] = {router.kind: router, "gat": router.gat, **others}
     measured = {name: predict_pairs(each, test, history) for name, each in named.items()}
     gains = {name: log_loss_gain(measured[router.kind], measured[name]) for name in others}
+    outcomes = OutcomeModel.fit(router, fitting, validation)
     report = TrainReport(
         fit, standings(measured, "bradley_terry"), gains, _groups(measured, history),
+        outcomes, outcome_report(outcomes, router, fitting, test, history),
         judge(router, measured, BASELINES, test, history, incumbent), holdout,
         (len(fitting), len(validation), len(test)), len(np.unique(dataset.user)), dataset.fingerprint(), config,
     )  # fmt: skip

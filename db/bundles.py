@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from core.domain import Bundle, Comparison, LLMId, Response, content_hash
 from core.errors import InvalidInput
 from core.inspection import self_named
+from db import response_traits
 from db.base import insert_all, parts
 from db.events import APP, in_force
 from db.models import ComparisonRow, EventKind, LLMRow, QueryRow, ResponseRow, Role, TaskRow, UserRow
@@ -259,6 +260,7 @@ def _response(response: Response, queries: Mapping[str, int], llms: Mapping[str,
         "turns": list(response.turns),
         "text_hash": content_hash(response.text.strip()),
         "self_named": self_named(response.text),
+        "traits": response_traits.counted(response.text),
     }
 
 

@@ -4,16 +4,17 @@ none yet.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from core.domain import LLM, LLMId, Query, UserId
+from core.domain import LLM, LLMId, Outcome, Query, UserId
 from core.encoders import RecentTexts, TextEncoder
 from core.errors import NotFound
 from core.explain import Nearest, Reason, explain, nearest_rated
+from core.outcomes import OutcomeModel, Said
 from core.routers import load_router
 from core.routers.base import Onboards, Personal, Pooled, Probabilities, Router
 from core.routers.bradley_terry import BradleyTerryRouter
@@ -28,10 +29,13 @@ NEAREST = 3  # rated queries that are shown beside a decision
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """A router ready to predict. `version` is its number in the registry, None for the population fallback."""
+    """A router ready to predict. `version` is its number in the registry, None for the population fallback; `outcomes`
+    tells all four outcomes from its probabilities, None where its card does not say how.
+    """
 
     router: Router
     version: int | None
+    outcomes: OutcomeModel | None = None
 
     @property
     def name(self) -> str:
@@ -73,7 +77,8 @@ class Decision:
 
     `lead` is the posterior probability that the first choice is truly liked better than the second; None where the
     router has no posterior. `rungs` are the kinds of router behind the choice with their shares, most first; empty
-    where it is one alone. `nearest` are the person's rated queries that read most like this one.
+    where it is one alone. `nearest` are the person's rated queries that read most like this one. `told` is what the
+    person would say of the first two choices side by side, if that is known.
     """
 
     service: str
@@ -84,6 +89,7 @@ class Decision:
     reasons: tuple[Reason, ...]
     rungs: tuple[tuple[str, float], ...]
     nearest: tuple[Nearest, ...] = ()
+    told: Mapping[Outcome, Said] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +122,7 @@ class Serving:
         llms = () if active is None else self._store.llms()
         with self._lock:
             if self._loaded is None or self._loaded[0] != fact:
-                self._loaded = fact, Service(self._population() if active is None else self._load(active), active)
+                self._loaded = fact, Service(self._population(), None) if active is None else self._load(active)
                 self._onboarded = None
             return self._with_newcomers(self._loaded[1], llms)
 
@@ -135,7 +141,7 @@ class Serving:
             snapshot = self._store.snapshot()
             for llm in newcomers:
                 router = router.with_llm(llm, snapshot) if isinstance(router, Onboards) else router
-            last = self._onboarded = _Onboarded(newcomers, met, Service(router, trained.version))
+            last = self._onboarded = _Onboarded(newcomers, met, replace(trained, router=router))
         return last.service
 
     def version(self, number: int) -> Service:
@@ -147,7 +153,7 @@ class Serving:
             if number in self._others:
                 self._others.move_to_end(number)
                 return self._others[number]
-            loaded = Service(self._load(number), number)
+            loaded = self._load(number)
             self._others[number] = loaded
             if len(self._others) > OTHERS_KEPT:
                 self._others.popitem(last=False)
@@ -209,11 +215,16 @@ class Serving:
             if (llm := by_id.get(router.llms[i]))
         ]
         rungs.sort(key=lambda rung: -rung[1])
+        column = {llm: i for i, llm in enumerate(router.llms)}
+        told: Mapping[Outcome, Said] | None = None
+        if explained and service.outcomes and len(choices) > 1:
+            habit = service.outcomes.habit(router, user, history)
+            told = service.outcomes.said(own, column[choices[0].llm], column[choices[1].llm], habit)
         return Decision(
-            service.name, service.version, len(history), tuple(choices), lead, reasons, tuple(rungs), nearest
+            service.name, service.version, len(history), tuple(choices), lead, reasons, tuple(rungs), nearest, told
         )
 
-    def _load(self, version: int) -> Router:
+    def _load(self, version: int) -> Service:
         known = next((v for v in self._registry.versions() if v.id == version), None)
         if known is None:
             raise NotFound(f"There is no router version {version}.")
@@ -222,7 +233,9 @@ class Serving:
         # A decision is many products of a few numbers: a second thread only makes each wait for the other, a hundred
         # times longer where the machine is busy.
         torch.set_num_threads(1)
-        return load_router(known.kind, self._registry.load(version), self._encoder)
+        router = load_router(known.kind, self._registry.load(version), self._encoder)
+        outcomes = known.card.get("outcomes")  # of versions trained before, nothing is known
+        return Service(router, version, OutcomeModel.from_dict(outcomes) if outcomes else None)
 
     def _population(self) -> Router:
         snapshot = self._store.snapshot()

@@ -21,6 +21,7 @@ from core.domain import (
     User,
     UserId,
 )  # fmt: skip
+from db import response_traits
 from db.base import parts
 from db.drift import routes
 from db.events import in_force, is_test
@@ -32,7 +33,7 @@ STREAMED = 1000  # rows in memory at a time while an export runs
 
 
 def everyone(session: Session, upto: datetime | None = None) -> PreferenceDataset:
-    """All ratings in force but tests, in the order they were given, in five statements whatever their number.
+    """All ratings in force but tests, in the order they were given, in six statements whatever their number.
 
     Of people who were excluded there are none, and of those whose ratings count half, every second one: so every
     router, whatever it learns, gives them that weight.
@@ -56,7 +57,7 @@ def counts(comparison_id: int, weight: float) -> bool:
 
 
 def one_user(session: Session, user: UserId, *, whole: bool = False) -> PreferenceDataset:
-    """One user's ratings in force, without tests, over all LLMs, in four statements; of a stranger none.
+    """One user's ratings in force, without tests, over all LLMs, in five statements; of a stranger none.
 
     Without those from before a change of taste, where the person chose so, unless the `whole` is asked for.
     """
@@ -81,7 +82,10 @@ def some_users(session: Session, users: Sequence[int]) -> PreferenceDataset:
 
 def _columns() -> Select[*tuple[Any, ...]]:
     it = ComparisonRow
-    return select(it.id, it.user_id, it.query_id, it.llm_a_id, it.llm_b_id, it.outcome, it.rated_at)
+    return select(
+        it.id, it.user_id, it.query_id, it.llm_a_id, it.llm_b_id, it.outcome, it.rated_at,
+        it.response_a_id, it.response_b_id,
+    )  # fmt: skip
 
 
 def _dataset(
@@ -89,14 +93,19 @@ def _dataset(
 ) -> PreferenceDataset:
     code = {outcome: i for i, outcome in enumerate(OUTCOMES)}
     table = np.array(
-        [(r.id, r.user_id, r.query_id, r.llm_a_id, r.llm_b_id, code[r.outcome]) for r in rows], np.int64
-    ).reshape(-1, 6)
+        [
+            (r.id, r.user_id, r.query_id, r.llm_a_id, r.llm_b_id, code[r.outcome], r.response_a_id, r.response_b_id)
+            for r in rows
+        ],
+        np.int64,
+    ).reshape(-1, 8)
     time = np.array([r.rated_at.timestamp() if r.rated_at else 0.0 for r in rows], float)
     order = np.lexsort((table[:, 0], time))
     table, time = table[order], time[order]
     llms = session.scalars(_llms()).all()
     queries = _queries(session, table[:, 2], only)
     names = sorted((name, user_id) for user_id, name in users.items())
+    traits, (response_a, response_b) = response_traits.of(session, table[:, 6:].T, only)
     return PreferenceDataset(
         tuple(name for name, _ in names),
         tuple(query for _, query in queries),
@@ -108,6 +117,9 @@ def _dataset(
         table[:, 5].astype(np.int8),
         time,
         table[:, 0].copy(),
+        traits,
+        response_a,
+        response_b,
     )
 
 

@@ -13,6 +13,7 @@ from db.base import utc_now
 from db.datasets import Datasets
 from db.execution import Execution
 from db.preferences import PreferenceStore
+from db.response_traits import count_missing
 from db.routers import RouterRegistry, RouterVersion
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def train_router(execution: Execution) -> tuple[dict[str, Any], str]:
     wanted = settings.pop(PROMOTION, wish()[PROMOTION])
     config = TrainConfig.from_dict(settings)
     seen_at = utc_now()
+    count_missing(execution.database)
     dataset = PreferenceStore(execution.database).snapshot()
     check_enough(dataset)
     execution.encode(dataset)

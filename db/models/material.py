@@ -57,7 +57,9 @@ class QueryRow(Base):
 class ResponseRow(Base):
     """One LLM's reply. `text_hash` is of the judged reply without outer white space: equal hash, nothing to choose.
 
-    `self_named` holds the words in which it says which LLM wrote it, and is empty where it does not.
+    `self_named` holds the words in which it says which LLM wrote it, and is empty where it does not. `traits` is what
+    can be counted in the judged reply (`core.traits.TRAITS`, float32, little endian); None where it has no words, or
+    was stored by a release that did not count (`db.response_traits` counts it then).
     """
 
     __tablename__ = "responses"
@@ -70,6 +72,7 @@ class ResponseRow(Base):
     turns: Mapped[list[str]]
     text_hash: Mapped[Digest]
     self_named: Mapped[Name] = mapped_column(default="", server_default="")
+    traits: Mapped[bytes | None] = mapped_column(LargeBinary)
     source: Mapped[Source] = mapped_column(index=True)
     created_at: Mapped[datetime]
 

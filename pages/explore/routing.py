@@ -4,7 +4,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.domain import Query, UserId
+from core.domain import Outcome, Query, UserId
+from core.outcomes import Said
 from db.models import Role
 from db.people import Person
 from db.pricing import ranked, reply_tokens
@@ -26,6 +27,7 @@ from pages.parts.track_record import show_track_record
 FEW_RATINGS = 20
 CLEAR_LEAD = 0.8
 LEAST_SHOWN = 0.01
+OFTEN_BAD = 0.25
 ONE, EVERYONE = "One person", "Everyone"
 
 
@@ -108,6 +110,23 @@ def show_choices(user: str, decision: Decision) -> None:
         st.dataframe(shown, hide_index=True, column_config=percent | price)
 
 
+def show_outcomes(user: str, decision: Decision) -> None:
+    """What this person would say of the first two side by side, where the router in service knows that."""
+    if decision.told is None:
+        return
+    tie, bad = decision.told[Outcome.TIE], decision.told[Outcome.BOTH_BAD]
+    st.caption(
+        f"Shown the first two side by side, {user} would call it a tie with {_with_interval(tie)} and call both bad "
+        f"with {_with_interval(bad)}. 95 % intervals over what their habit may be, from {decision.ratings} ratings."
+    )
+    if bad.probability >= OFTEN_BAD:
+        st.warning(f"None of these LLMs may be good enough here: with {bad.probability:.0%} both are called bad.")
+
+
+def _with_interval(said: Said) -> str:
+    return f"{said.probability:.0%} ({said.low:.0%} to {said.high:.0%})"
+
+
 def show_setting(decision: Decision, query: Query, alpha: float) -> None:
     """Which LLM is served once cost counts, where that is another than the one liked best."""
     order = ranked(decision, query, reply_tokens(context().database), alpha)
@@ -157,6 +176,7 @@ def show_one_person(person: Person) -> None:
     show_standing(user_label(chosen), decision)
     show_figures(decision)
     show_choices(user_label(chosen), decision)
+    show_outcomes("you" if own else user_label(chosen), decision)
     if decision.version is not None:
         show_setting(decision, query, show_slider(UserId(chosen), "you" if own else chosen))
         show_track_record(UserId(chosen), own=own)

@@ -109,12 +109,22 @@ def _show_card(version: RouterVersion) -> None:
         "Seed": str(card.get("config", {}).get("seed", "unknown")),
         "File": f"SHA-256 {version.sha256[:12]}",
     }
+    if told := card.get("outcomes", {}).get("test"):
+        facts["A, B, tie, both bad"] = (
+            f"log-loss {_figure(told['log_loss'])} on {told['ratings']:,} held-out ratings; "
+            f"{_figure(told['over_shares'])} lower than one share of each outcome for everyone, of which "
+            f"{_figure(told['over_common'])} by people's own habits of saying ties and both bad"
+        )
     st.markdown("\n".join(f"- **{name}**: {_plain(value)}" for name, value in facts.items()))
     if "config" in card:
         with st.expander("Every setting"):
             st.json(card["config"])
     if verdict := card.get("promotion"):
         st.markdown(_plain(verdict["why"]))
+
+
+def _figure(estimate: Any) -> str:
+    return f"{estimate['value']:.3f} ({estimate['low']:.3f} to {estimate['high']:.3f})"
 
 
 def _show_actions(version: RouterVersion, active: RouterVersion | None, person: str) -> None:

@@ -156,3 +156,10 @@ def test_traits_count_what_they_name():
     assert found["numbers"] > 0 < found["warmth"]
     assert found["hedging"] > 0
     assert np.isfinite(traits("")).all()
+
+
+def test_words_of_a_tone_count_as_words_and_not_within_others() -> None:
+    found = dict(zip(TRAITS, traits("You, YOUR yours; let's outlet's thankful! Perhaps seems however."), strict=True))
+    words = 11  # "let's" and "outlet's" are two each
+    assert found["warmth"] == pytest.approx(10 * 4 / words)
+    assert found["hedging"] == pytest.approx(10 * 3 / words)
