@@ -45,8 +45,8 @@ class WithoutAttention(PosteriorGAT):
 class WithoutPosterior(PosteriorGAT):
     """The person's weights are what attention gathered: nothing is solved for."""
 
-    def _newton(self, mu: Tensor, dense: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-        _, precision = super()._newton(mu, dense, present)
+    def _newton(self, mu: Tensor, dense: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        _, precision = super()._newton(mu, dense, weight)
         return mu, precision
 
 

@@ -74,8 +74,8 @@ def load_world(folder: Path, users: int, ratings: Ratings, losers: int = 1) -> W
     Dense: "best of N" is turned into pairs of the winner and `losers` LLMs drawn at random from the others, sides
     shuffled. One by default: a choice among N is one item of information and must not count as N - 1 independent
     ratings (docs: science, likelihoods), for whatever a router weighs by counting (shrinkage, intervals) would then
-    be sure much too early. A random loser keeps the mean loss over all losers unbiased. Which losers is part of the
-    data: the same for every router and seed.
+    be sure much too early; only the network knows which are one choice. A random loser keeps the mean loss over all
+    losers unbiased. Which losers is part of the data: the same for every router and seed.
     """
     with _reading(folder):
         queries, query_vectors = _queries(folder)
@@ -193,6 +193,8 @@ class _Index:
         a, b = np.where(swapped, loser, winner), np.where(swapped, winner, loser)
         outcome = np.where(swapped, OUTCOMES.index(Outcome.B), OUTCOMES.index(Outcome.A)).astype(np.int8)
         every = self._dataset(user, query, a, b, outcome)
+        if losers > 1:
+            every = replace(every, choice=np.repeat(np.arange(len(user) // losers), losers))
         return every.where(every.query < self.held_out), every.where(every.query >= self.held_out)
 
     def _dataset(self, user: Ints, query: Ints, a: Ints, b: Ints, outcome: NDArray[np.int8]) -> PreferenceDataset:

@@ -31,6 +31,9 @@ class PreferenceDataset:
     0..N-1). Rows are in the order they were rated. Every subset keeps the same users, queries and LLMs, so row numbers
     stay comparable between parts.
 
+    `choice` [N] is equal, and not negative, where one choice among several answers was turned into several comparisons;
+    -1 where a comparison stands for itself.
+
     What is known of the answers shown, if anything: `traits` [R, T] describes R answers, `response_a` and `response_b`
     [N] are the rows of the two shown, -1 where nothing is known. T = 0 where nobody looked.
     """
@@ -48,9 +51,12 @@ class PreferenceDataset:
     traits: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     response_a: Ints = field(default_factory=lambda: np.zeros(0, np.int32))
     response_b: Ints = field(default_factory=lambda: np.zeros(0, np.int32))
+    choice: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         n = len(self.user)
+        if n and not len(self.choice):
+            object.__setattr__(self, "choice", np.full(n, -1, np.int64))
         for name in ("response_a", "response_b"):
             if not self.traits.size:
                 object.__setattr__(self, name, np.full(n, -1, np.int32))
@@ -68,8 +74,8 @@ class PreferenceDataset:
             column = getattr(self, name)
             if len(column) != n or (n and not (column.min() >= 0 and column.max() < size)):
                 raise InvalidInput(f"PreferenceDataset: column '{name}' does not fit {n} comparisons over {size} rows.")
-        if len(self.outcome) != n or len(self.time) != n or len(self.ids) != n:
-            raise InvalidInput("PreferenceDataset: outcome, time and ids must be as long as the other columns.")
+        if not len(self.outcome) == len(self.time) == len(self.ids) == len(self.choice) == n:
+            raise InvalidInput("PreferenceDataset: outcome, time, ids and choice must be as long as the other columns.")
 
     @classmethod
     def from_comparisons(
@@ -114,6 +120,20 @@ class PreferenceDataset:
         """[N]: 1 when A won, 0 when B won, 1/2 for a tie or both bad."""
         return _LABELS[self.outcome]
 
+    @property
+    def weight(self) -> NDArray[np.float32]:
+        """[N]: how much each comparison tells beside one that stands for itself.
+
+        A choice among K answers that became m = K - 1 comparisons is one item, not m: 2 / (m + 1) for each. So together
+        they have the Fisher information of a softmax over K equal answers whose features vary alike: (1 - 1/K) of their
+        variance, where each comparison alone has 1/4 of twice that variance.
+        """
+        if (self.choice < 0).all():
+            return np.ones(len(self), np.float32)
+        number = np.unique(self.choice, return_inverse=True)[1]
+        _, group, size = np.unique(number * len(self.users) + self.user, return_inverse=True, return_counts=True)
+        return np.where(self.choice < 0, 1.0, 2.0 / (size[group] + 1.0)).astype(np.float32)
+
     @cached_property
     def user_row(self) -> dict[UserId, int]:
         """Row number of each user."""
@@ -131,7 +151,7 @@ class PreferenceDataset:
 
     def where(self, mask: Mask | NDArray[np.int64]) -> Self:
         """The comparisons picked by a mask [N] or by positions, in that order, over the same rows."""
-        names = ("user", "query", "llm_a", "llm_b", "outcome", "time", "ids", "response_a", "response_b")
+        names = ("user", "query", "llm_a", "llm_b", "outcome", "time", "ids", "response_a", "response_b", "choice")
         return replace(self, **{name: getattr(self, name)[mask] for name in names})
 
     def of_user(self, user: UserId) -> Self:
@@ -144,7 +164,7 @@ class PreferenceDataset:
         """These comparisons followed by others over the same users, queries and LLMs, else InvalidInput."""
         if (self.users, self.queries, self.llms) != (other.users, other.queries, other.llms):
             raise InvalidInput("Only comparisons over the same users, queries and LLMs can be joined.")
-        names = ("user", "query", "llm_a", "llm_b", "outcome", "time", "ids")
+        names = ("user", "query", "llm_a", "llm_b", "outcome", "time", "ids", "choice")
         columns: dict[str, Any] = {n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in names}
         if self.traits is other.traits or not other.traits.size:
             table, moved = self.traits, 0

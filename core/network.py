@@ -35,7 +35,8 @@ TRAIT_PRECISION = 5.0
 
 class Ratings(NamedTuple):
     """E rating edges sorted by user: `query`, `user`, `llm_a`, `llm_b` [E] rows of the graph, `label` [E] in {0, 1/2,
-    1}, `traits` [E, T] what differed between the answers (T = 0, or not a number, where they are unknown).
+    1}, `weight` [E] how much each tells, `choice` [E] equal and not negative where several were one choice, `traits`
+    [E, T] what differed between the answers (T = 0, or not a number, where they are unknown).
     """
 
     query: Tensor
@@ -43,6 +44,8 @@ class Ratings(NamedTuple):
     llm_a: Tensor
     llm_b: Tensor
     label: Tensor
+    weight: Tensor
+    choice: Tensor
     traits: Tensor
 
     def where(self, mask: Tensor) -> "Ratings":
@@ -63,6 +66,8 @@ def ratings_of(graph: RoutingGraph) -> Ratings:
         graph.data[SIDE_A].edge_index[0],
         graph.data[SIDE_B].edge_index[0],
         graph.data[RATED_BY].label,
+        graph.data[RATED_BY].weight,
+        graph.data[RATED_BY].choice,
         graph.data[RATED_BY].traits,
     )
 
@@ -194,9 +199,9 @@ class PosteriorGAT(nn.Module):
         """The posterior of each of `users` users given their ratings; a user without any has the prior."""
         delta, offset = self.contrast(nodes, ratings)
         mu, attention = self._prior_mean(nodes, ratings, delta, users)
-        columns = torch.cat([delta, offset[:, None], ratings.label[:, None]], -1)
-        dense, present = to_dense_batch(columns, ratings.user, batch_size=users)  # [U, K, D + 2], [U, K]
-        w, precision = self._newton(mu, dense, present.to(dense.dtype))
+        columns = torch.cat([delta, offset[:, None], ratings.label[:, None], ratings.weight[:, None]], -1)
+        dense, _ = to_dense_batch(columns, ratings.user, batch_size=users)  # [U, K, D + 3], 0 where there is no rating
+        w, precision = self._newton(mu, dense[..., :-1], dense[..., -1])
         return Posterior(w, precision, attention)
 
     def _prior_mean(self, nodes: Nodes, ratings: Ratings, delta: Tensor, users: int) -> tuple[Tensor, Tensor]:
@@ -206,23 +211,23 @@ class PosteriorGAT(nn.Module):
         gathered, (_, alpha) = self.attention(
             (x, None), edge_index, size=(len(x), users), return_attention_weights=True
         )
-        n = torch.bincount(ratings.user, minlength=users).to(x.dtype)[:, None]  # [U, 1]
+        n = torch.bincount(ratings.user, ratings.weight, minlength=users)[:, None]  # [U, 1]
         return self.mu + gathered * n / (n + 3 * F.softplus(self.tau)), alpha[:, 0]
 
-    def _newton(self, mu: Tensor, dense: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    def _newton(self, mu: Tensor, dense: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         delta, offset, label = dense[..., :-2], dense[..., -2], dense[..., -1]
         prior = torch.diag(F.softplus(self.log_precision))  # [D, D]
 
         def derivatives(w: Tensor) -> tuple[Tensor, Tensor]:
             """Gradient [U, D] of the log-posterior at w, and its negative Hessian [U, D, D]."""
             p = torch.sigmoid(offset + (delta @ w[..., None])[..., 0])  # [U, K]
-            gradient = (delta * ((label - p) * present)[..., None]).sum(1) - (w - mu) @ prior
-            return gradient, delta.mT @ ((p * (1 - p) * present)[..., None] * delta) + prior
+            gradient = (delta * ((label - p) * weight)[..., None]).sum(1) - (w - mu) @ prior
+            return gradient, delta.mT @ ((p * (1 - p) * weight)[..., None] * delta) + prior
 
         def objective(w: Tensor) -> Tensor:
             """Negative log-posterior [U] at w, up to a constant."""
             margin = offset + (delta @ w[..., None])[..., 0]  # [U, K]
-            return ((F.softplus(margin) - label * margin) * present).sum(1) + ((w - mu) @ prior * (w - mu)).sum(1) / 2
+            return ((F.softplus(margin) - label * margin) * weight).sum(1) + ((w - mu) @ prior * (w - mu)).sum(1) / 2
 
         # In training the steps are few, for speed. Who is served may contradict all they said before, far from the
         # prior mean: there Newton's full step overshoots, so it is halved until it improves, and repeated until done.

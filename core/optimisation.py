@@ -200,9 +200,16 @@ class Fit:
         return float(loss.detach())
 
     def _masked(self, edges: Ratings, users: int) -> tuple[Ratings, Ratings]:
-        """A rating never sees itself: a random 10-90 % of each user's edges carry messages, the others are targets."""
+        """A rating never sees itself: a random 10-90 % of each user's edges carry messages, the others are targets.
+
+        Those of one choice stay together: each would give away the others.
+        """
         share = torch.rand(users, device=self.device) * 0.8 + 0.1
-        visible = torch.rand(len(edges.user), device=self.device) < share[edges.user]
+        drawn = torch.rand(len(edges.user), device=self.device)
+        if choices := int(edges.choice.max()) + 1:
+            together = torch.rand(choices, device=self.device)[edges.choice]
+            drawn = torch.where(edges.choice < 0, drawn, together)
+        visible = drawn < share[edges.user]
         return edges.where(visible), edges.where(~visible)
 
     def _batch(self) -> tuple[Ratings, int]:
@@ -223,8 +230,9 @@ class Fit:
         return replace(self.graph, data=data)
 
     def _loss(self, nodes: Nodes, ratings: Ratings, w: Tensor) -> Tensor:
-        """Bradley-Terry: -log sigma(s_a - s_b), a tie counting half for either side."""
-        return F.binary_cross_entropy_with_logits(self.network.margins(nodes, ratings, w), ratings.label)
+        """Bradley-Terry: -log sigma(s_a - s_b), a tie counting half for either side, in the mean by weight."""
+        weight = ratings.weight / ratings.weight.mean()
+        return F.binary_cross_entropy_with_logits(self.network.margins(nodes, ratings, w), ratings.label, weight)
 
     @torch.no_grad()
     def _validate(self) -> float:

@@ -71,9 +71,9 @@ class Pairs(NamedTuple):
     outcome: NDArray[np.int8]
     user: NDArray[np.int32]
 
-    def where(self, mask: NDArray[np.bool_]) -> Self:
+    def where(self, mask: NDArray[np.bool_]) -> "Pairs":
         """Those picked by a mask [N]."""
-        return type(self)(*(column[mask] for column in self))
+        return Pairs(self.a[mask], self.b[mask], self.outcome[mask], self.user[mask])
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def report(
     group = np.unique(asked.user, return_inverse=True)[1]
     count = np.bincount(group).astype(float)
     loss, over_shares, over_common = (
-        over_users(np.bincount(group, x), count) for x in (own, constant - own, common - own)
+        over_users(np.bincount(group, x).astype(float), count) for x in (own, constant - own, common - own)
     )
     return OutcomeReport(loss, over_shares, over_common, len(rows))
 
@@ -219,12 +219,12 @@ def _pairs(router: Router, parts: Sequence[PreferenceDataset], history: Preferen
             row = np.searchsorted(rated, part.query[rows])
             found[0, rows] = p[row, to_column[part.llm_a[rows]]]
             found[1, rows] = p[row, to_column[part.llm_b[rows]]]
-    return [Pairs(*found, part.outcome, part.user) for found, part in zip(scores, kept, strict=True)]
+    return [Pairs(found[0], found[1], part.outcome, part.user) for found, part in zip(scores, kept, strict=True)]
 
 
 def _centred(p: Probabilities) -> Floats:
     logs = np.log(np.maximum(p, 1e-300))
-    return np.clip(logs - logs.mean(-1, keepdims=True), -WIDEST, WIDEST)
+    return np.asarray(np.clip(logs - logs.mean(-1, keepdims=True), -WIDEST, WIDEST))
 
 
 def rao_kupper(anchors: Anchors, a: Any, b: Any, level: Any, eta: Any) -> Floats:
@@ -234,7 +234,7 @@ def rao_kupper(anchors: Anchors, a: Any, b: Any, level: Any, eta: Any) -> Floats
     pi_a, pi_b = (np.exp(np.clip(anchors.scale * s + anchors.level + level, -50, 50)) for s in (a, b))
     theta = 1 + np.exp(np.clip(anchors.eta + eta, -50, 50))
     won, lost, bad = pi_a / (pi_a + theta * pi_b + 1), pi_b / (pi_b + theta * pi_a + 1), 1 / (1 + pi_a + pi_b)
-    found = np.maximum(np.stack([won, lost, 1 - won - lost - bad, bad], -1), EPSILON)
+    found = np.maximum(np.stack(np.broadcast_arrays(won, lost, 1 - won - lost - bad, bad), -1), EPSILON)
     return np.asarray(found / found.sum(-1, keepdims=True))
 
 

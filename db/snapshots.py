@@ -26,7 +26,7 @@ from db.base import parts
 from db.drift import routes
 from db.events import in_force, is_test
 from db.measures import author_weights, excluded
-from db.models import ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
+from db.models import ComparisonRow, LLMRow, QueryRow, RatingDetailRow, ResponseRow, TaskRow, UserRow
 
 GOLDEN = 0.6180339887498949  # multiples of it fall evenly into [0, 1), wherever one begins
 STREAMED = 1000  # rows in memory at a time while an export runs
@@ -84,8 +84,8 @@ def _columns() -> Select[*tuple[Any, ...]]:
     it = ComparisonRow
     return select(
         it.id, it.user_id, it.query_id, it.llm_a_id, it.llm_b_id, it.outcome, it.rated_at,
-        it.response_a_id, it.response_b_id,
-    )  # fmt: skip
+        it.response_a_id, it.response_b_id, RatingDetailRow.choice,
+    ).outerjoin(RatingDetailRow, RatingDetailRow.comparison_id == it.id)  # fmt: skip
 
 
 def _dataset(
@@ -94,18 +94,21 @@ def _dataset(
     code = {outcome: i for i, outcome in enumerate(OUTCOMES)}
     table = np.array(
         [
-            (r.id, r.user_id, r.query_id, r.llm_a_id, r.llm_b_id, code[r.outcome], r.response_a_id, r.response_b_id)
+            (
+                r.id, r.user_id, r.query_id, r.llm_a_id, r.llm_b_id, code[r.outcome], r.response_a_id, r.response_b_id,
+                int(r.choice[:15], 16) if r.choice else -1,
+            )
             for r in rows
         ],
         np.int64,
-    ).reshape(-1, 8)
+    ).reshape(-1, 9)  # fmt: skip
     time = np.array([r.rated_at.timestamp() if r.rated_at else 0.0 for r in rows], float)
     order = np.lexsort((table[:, 0], time))
     table, time = table[order], time[order]
     llms = session.scalars(_llms()).all()
     queries = _queries(session, table[:, 2], only)
     names = sorted((name, user_id) for user_id, name in users.items())
-    traits, (response_a, response_b) = response_traits.of(session, table[:, 6:].T, only)
+    traits, (response_a, response_b) = response_traits.of(session, table[:, 6:8].T, only)
     return PreferenceDataset(
         tuple(name for name, _ in names),
         tuple(query for _, query in queries),
@@ -120,6 +123,7 @@ def _dataset(
         traits,
         response_a,
         response_b,
+        table[:, 8].copy(),
     )
 
 

@@ -30,7 +30,7 @@ def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_part_gets_its_row_beside_the_whole_network(
     world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ablation(Plan(world_folder, 12, 20, 2), tmp_path / "out.json")
+    ablation(Plan(world_folder, 12, 20, 1), tmp_path / "out.json")
     rows = {row["without"]: row for row in json.loads((tmp_path / "out.json").read_text())["rows"]}
     without_answers = {*PARTS, UNCALIBRATED} - set(module.OF_ANSWERS)
     assert set(rows) == without_answers
@@ -52,7 +52,8 @@ def test_what_is_taken_out_is_out_and_the_product_is_whole_again(world_folder: P
     own = world.train.of_user(world.train.users[0])
     contrary = replace(own, outcome=1 - own.outcome.clip(0, 1))
     network = {part: fitted(part, world, 0)[0].network for part in (WHOLE, "attention prior", "posterior", SIGN)}
-    assert optimisation.PosteriorGAT is PosteriorGAT and optimisation.Fit.__module__ == "core.optimisation"
+    assert vars(optimisation)["PosteriorGAT"] is PosteriorGAT
+    assert optimisation.Fit.__module__ == "core.optimisation"
 
     def prior_and_mode(part: str, said: PreferenceDataset) -> tuple[Tensor, Tensor]:
         graph = build_graph(said, world.encoder, tuple(sorted({q.task for q in world.train.queries})))

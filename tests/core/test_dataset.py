@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.dataset import PreferenceDataset, SplitBy
-from core.domain import Outcome, Query, QueryId
+from core.domain import Outcome, Query, QueryId, UserId
 from core.errors import InvalidInput
 from tests.planted import LLMS, comparison, queries, two_camps
 
@@ -96,3 +97,18 @@ def test_rows_that_do_not_fit_are_refused() -> None:
         PreferenceDataset.from_comparisons([comparison("u", queries(1)[0], LLMS[0], LLMS[1], Outcome.A, "k")], [], LLMS)
     with pytest.raises(InvalidInput, match="sum to 1"):
         world.split("query", (0.5, 0.2))
+
+
+def test_a_choice_among_several_counts_as_one_item_and_a_pair_as_one() -> None:
+    said = [comparison("u", queries(1)[0], LLMS[0], LLMS[1], Outcome.A, str(i)) for i in range(5)]
+    pairs = PreferenceDataset.from_comparisons(said, queries(1), LLMS, [UserId("v")])
+    assert pairs.weight.tolist() == [1] * 5 and pairs.choice.tolist() == [-1] * 5
+    chosen = replace(pairs, choice=np.array([-1, 7, 9, 9, 9]))
+    assert chosen.weight.tolist() == pytest.approx([1, 1, 0.5, 0.5, 0.5])
+    # in a part of it, and of several people, everyone's own comparisons of one choice count
+    assert chosen.where(np.array([0, 2, 3])).weight.tolist() == pytest.approx([1, 2 / 3, 2 / 3])
+    of_two = replace(chosen, user=np.array([0, 0, 0, 1, 1], np.int32))
+    assert of_two.weight.tolist() == pytest.approx([1, 1, 1, 2 / 3, 2 / 3])
+    assert chosen.joined(chosen.where(np.array([0]))).choice.tolist() == [-1, 7, 9, 9, 9, -1]
+    with pytest.raises(InvalidInput, match="choice"):
+        replace(pairs, choice=np.array([1]))

@@ -1,5 +1,6 @@
 """The GAT router against a world whose truth is known, and against exact inference."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +15,7 @@ from core.errors import CorruptArtifact, InvalidInput, TrainingCancelled
 from core.explain import explain
 from core.graph import RATED_BY, SIDE_A, build_graph
 from core.network import NetworkShape, PosteriorGAT, ratings_of
-from core.optimisation import Epoch, TrainConfig, resolve_device
+from core.optimisation import Epoch, Fit, TrainConfig, resolve_device
 from core.routers.gat import GatRouter
 from tests.planted import LLMS, HashEncoder, comparison, liking, two_camps
 
@@ -303,3 +304,23 @@ def test_asking_for_a_gpu_where_there_is_none_says_so() -> None:
     assert resolve_device("auto").type == "cpu"
     with pytest.raises(InvalidInput, match="no GPU here"):
         resolve_device("cuda")
+
+
+def test_a_choice_among_several_weighs_as_one_item_and_is_never_split_into_message_and_target() -> None:
+    world = two_camps(users=8)
+    chosen = replace(world, choice=np.arange(len(world)) // 4 + 1)
+    fitting, validation, _ = chosen.split("query")
+    fit = Fit(fitting, validation, HashEncoder(), TrainConfig(epochs=1))
+    edges, users = fit._batch()
+    for _ in range(5):
+        visible, targets = fit._masked(edges, users)
+        assert not set(visible.choice.tolist()) & set(targets.choice.tolist())
+        assert len(visible.user) + len(targets.user) == len(edges.user)
+    router, _ = trained()
+    own = router.own_ratings(SHORT, world).where(np.arange(8))
+    as_one = replace(own, choice=np.ones(8, int))
+    sure = {
+        name: router._posterior(said, ())[0].precision[0].logdet()
+        for name, said in (("one", own.where(np.arange(1))), ("choice", as_one), ("votes", own))
+    }
+    assert sure["one"] < sure["choice"] < sure["votes"]

@@ -61,8 +61,8 @@ def world(users: int = 60, ratings: int = 60) -> World:
             p = rao_kupper(TRUTH, centred[q, a], centred[q, b], *habits[u])
             outcome = OUTCOMES[random.choice(4, p=p)]
             said.append(comparison(f"user-{u:02}", ASKED[q], LLMS[a], LLMS[b], outcome, f"{u}-{i}"))
-    parts = PreferenceDataset.from_comparisons(said, ASKED, LLMS).split("query", (0.6, 0.2, 0.2))
-    return World(*parts, habits)
+    train, held_out, test = PreferenceDataset.from_comparisons(said, ASKED, LLMS).split("query", (0.6, 0.2, 0.2))
+    return World(train, held_out, test, habits)
 
 
 @cache

@@ -181,6 +181,8 @@ def test_best_and_worst_of_three_become_comparisons_that_say_they_are_one_choice
     assert beaten(several, ada) == {(third, first), (third, second), (second, first)}
     assert len({row.choice for row in rows(database, RatingDetailRow)}) == 1
     assert (several.progress(ada).done, len(several.history(ada))) == (1, 3)
+    choices = several.snapshot().choice
+    assert choices[0] >= 0 and len(set(choices)) == 1 and several.history(ada).choice.tolist() == choices.tolist()
     assert asked(several, ada).query != shown.query
 
 
