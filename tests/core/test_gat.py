@@ -316,8 +316,11 @@ def test_a_choice_among_several_weighs_as_one_item_and_is_never_split_into_messa
         visible, targets = fit._masked(edges, users)
         assert not set(visible.choice.tolist()) & set(targets.choice.tolist())
         assert len(visible.user) + len(targets.user) == len(edges.user)
-    router, _ = trained()
-    own = router.own_ratings(SHORT, world).where(np.arange(8))
-    as_one = replace(own, choice=np.ones(8, int))
-    less, more = (router._posterior(said, ())[0].precision[0].logdet() for said in (as_one, own))
-    assert less < more
+    own = fitting.of_user(fitting.users[0])
+    graph = build_graph(own, HashEncoder(), fit.graph.tasks)
+    once = ratings_of(graph)
+    assert once.weight.tolist() == pytest.approx(own.weight.tolist()) and once.weight.max() < 1
+    network, nodes = fit.network.eval(), fit.network.eval().nodes(graph)
+    twice = once.where(torch.arange(len(own)).repeat_interleave(2))
+    by_weight = network.posterior(nodes, once._replace(weight=2 * once.weight), len(own.users))
+    assert torch.allclose(by_weight.w, network.posterior(nodes, twice, len(own.users)).w, atol=1e-4)
