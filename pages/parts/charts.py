@@ -230,9 +230,8 @@ def win_matrix_chart(cells: pd.DataFrame, order: list[str], colour: Mapping[str,
     count = base.mark_text(dy=9, fontSize=10, color=INK).encode(text="count:N")
     strips = above_columns(order, colour), before_rows(order, colour)
     cell = [ground, share] if many else [ground, share, count]
-    return (
-        alt.layer(*cell, *strips).resolve_scale(color="independent").properties(height=alt.Step(matrix_row(len(order))))
-    )
+    whole: Layered = alt.layer(*cell, *strips).resolve_scale(color="independent")
+    return whole.properties(height=alt.Step(matrix_row(len(order))))
 
 
 def share_chart(shares: pd.DataFrame, title: str, colour: Mapping[str, str] | None = None) -> Layered:

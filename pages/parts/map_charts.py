@@ -77,11 +77,8 @@ def share_heat_chart(
     scale = alt.Scale(domain=[-0.6, 0, 0.6], range=[LOST, EVEN, WON], clamp=True, interpolate="rgb")
     ground = base.mark_rect(stroke=GREY, strokeWidth=0.4).encode(color=alt.Color("apart:Q", scale=scale, legend=None))
     words = base.mark_text(color=INK, fontSize=11).encode(text="note:N")
-    return (
-        alt.layer(ground, words, above_columns(columns, colour))
-        .resolve_scale(color="independent")
-        .properties(height=alt.Step(ROW))
-    )
+    whole: Layered = alt.layer(ground, words, above_columns(columns, colour)).resolve_scale(color="independent")
+    return whole.properties(height=alt.Step(ROW))
 
 
 def heat_height(rows: int) -> int:

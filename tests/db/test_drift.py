@@ -37,9 +37,9 @@ def turning(n: int = 90) -> Bundle:
             outcome = Outcome.B if user == TURNED and i >= MIDDLE else Outcome.A
             if i % 8 == 0:  # nobody is that sure of themselves
                 outcome = Outcome.B if outcome is Outcome.A else Outcome.A
-            ids = [ResponseId(response(query, llms[m]).response_id) for m in (a, b)]
+            ra, rb = (ResponseId(response(query, llms[m]).response_id) for m in (a, b))
             key, at = f"{user}-{i}", NOON + timedelta(days=i)
-            rated.append(Comparison(user, query.query_id, llms[a].llm_id, llms[b].llm_id, outcome, *ids, key, at))
+            rated.append(Comparison(user, query.query_id, llms[a].llm_id, llms[b].llm_id, outcome, ra, rb, key, at))
     said = tuple(response(query, llm) for query in queries for llm in llms)
     users = tuple(User(user, simulated=True) for user in (TURNED, STEADY))
     return Bundle("pack", users, (Task("task"),), llms, queries, said, tuple(rated))
