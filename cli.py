@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import typer
 
-from commands import campaigns, data, decisions, keys, llms, registry, routing, serving, training
+from commands import campaigns, data, decisions, generation, keys, llms, registry, routing, serving, training
 from core.errors import PrefRouteError
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "decisions": decisions.decisions,
     "demo": data.demo,
     "import": data.import_ratings,
+    "generate": generation.generate,
     "export": data.export,
     "dataset": data.dataset,
     "users": data.users,

@@ -51,7 +51,7 @@ def import_ratings(
     with Opened() as database:
         if not dry_run:
             check_whole(bundle, valid_rows)
-        report = PreferenceStore(database).add_bundle(bundle, dry_run=dry_run)
+        report = PreferenceStore(database).add_file(bundle, dry_run=dry_run)
     value = {**asdict(report), "rejected": [asdict(row) for row in bundle.rejected]}
     verb = "Would add" if dry_run else "Added"
     rejected = len(bundle.rejected)

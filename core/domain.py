@@ -17,6 +17,7 @@ LLMId = NewType("LLMId", str)
 ResponseId = NewType("ResponseId", str)
 
 MAX_NAME = 120
+MAX_CHOICE = 64
 MAX_TYPED_QUERY = 8_000
 MAX_TEXT = 1_000_000
 
@@ -172,7 +173,7 @@ class Response:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A pair shown to a user and what they said. `key` makes it unique across imports; `rated_at` is UTC, None where
-    unknown.
+    unknown. `choice` is equal in all comparisons that one choice among several responses became, else empty.
     """
 
     user_id: UserId
@@ -184,8 +185,10 @@ class Comparison:
     response_b: ResponseId
     key: str
     rated_at: datetime | None = None
+    choice: str = ""
 
     def __post_init__(self) -> None:
+        _storable("A choice's key", self.choice, MAX_CHOICE, empty=True)
         if self.llm_a == self.llm_b:
             raise InvalidInput(f"Both sides are by the same LLM, '{self.llm_a}'.")
         if self.rated_at is not None and self.rated_at.tzinfo is None:

@@ -69,16 +69,26 @@ class Assignment:
 
 def locked_user(session: Session, user: UserId) -> UserRow:
     """The user, held until the transaction ends: two tabs of one person take turns, those of two do not wait."""
-    # key_share: rows that merely refer to this user may still be written by others. SQLite ignores it and needs it not.
-    row = session.scalar(select(UserRow).where(UserRow.name == user).with_for_update(key_share=True))
+    row = session.scalar(_locked(), {"user": user})
     if row is None:
         raise NotFound(f"There is no user '{user}'. Sign in first.")
     return row
 
 
+@cache  # here and below: building such a statement costs several times what running it does
+def _locked() -> Select[UserRow]:
+    # key_share: rows that merely refer to this user may still be written by others. SQLite ignores it and needs it not.
+    return select(UserRow).where(UserRow.name == bindparam("user")).with_for_update(key_share=True)
+
+
+@cache
+def _by_token() -> Select[AssignmentRow]:
+    return select(AssignmentRow).where(AssignmentRow.token == bindparam("token"))
+
+
 def own_assignment(session: Session, owner: UserRow, token: str) -> AssignmentRow:
     """The assignment called `token`. Raises NotFound, or NotAllowed where it was given to someone else."""
-    row = session.scalar(select(AssignmentRow).where(AssignmentRow.token == token))
+    row = session.scalar(_by_token(), {"token": token})
     if row is None:
         raise NotFound("This pair is no longer known and nothing was stored. Reload to get the next one.")
     if row.user_id != owner.id:
@@ -109,7 +119,7 @@ def open_assignment(session: Session, user: UserId) -> Assignment | None:
     )  # fmt: skip
 
 
-@cache  # here and below: building such a statement costs several times what running it does
+@cache
 def _open_of_user() -> Select[*tuple[Any, ...]]:
     a, b, llm_a, llm_b = aliased(ResponseRow), aliased(ResponseRow), aliased(LLMRow), aliased(LLMRow)
     return (
@@ -163,13 +173,7 @@ def ensure_open(
     `suggestions` are pairs that would tell most about this user. What a closed campaign left on the screen waits until
     it opens again. False where nothing is left to rate.
     """
-    pending = session.execute(
-        select(AssignmentRow, CampaignRow)
-        .join(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
-        .where(AssignmentRow.user_id == user.id, AssignmentRow.status.in_(PENDING))
-        .order_by(AssignmentRow.status == AssignmentStatus.WAITING, AssignmentRow.shown_at.desc(), AssignmentRow.id)
-    )
-    for row, its_campaign in pending.all():
+    for row, its_campaign in session.execute(_pending(), {"user_id": user.id}).all():
         if its_campaign.open:
             _show(session, row, value_of(its_campaign), now)
             return True
@@ -177,6 +181,16 @@ def ensure_open(
             row.status = AssignmentStatus.WAITING
             session.flush()  # before another one opens: only one may be open at any moment
     return _draw(session, user.id, now, rng, suggestions)
+
+
+@cache
+def _pending() -> Select[AssignmentRow, CampaignRow]:
+    return (
+        select(AssignmentRow, CampaignRow)
+        .join(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
+        .where(AssignmentRow.user_id == bindparam("user_id", type_=Integer), AssignmentRow.status.in_(PENDING))
+        .order_by(AssignmentRow.status == AssignmentStatus.WAITING, AssignmentRow.shown_at.desc(), AssignmentRow.id)
+    )
 
 
 def _show(session: Session, row: AssignmentRow, campaign: Campaign, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """Bundles: what a file brought goes in as one, and comes out as one where it is not people's work by now."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,10 +14,23 @@ from core.inspection import self_named
 from db import response_traits
 from db.base import insert_all, parts
 from db.events import APP, in_force
-from db.models import ComparisonRow, EventKind, LLMRow, QueryRow, ResponseRow, Role, TaskRow, UserRow
+from db.models import (
+    AuditEventRow,
+    ComparisonRow,
+    EventKind,
+    LLMRow,
+    QueryRow,
+    RatingDetailRow,
+    ResponseRow,
+    Role,
+    TaskRow,
+    UserRow,
+)  # fmt: skip
 
 _LOCK = 0x507265665275  # imports take turns on PostgreSQL; on SQLite every writer does
 _MAX_SOURCE = 300
+_BROUGHT = (ComparisonRow, ResponseRow, QueryRow, LLMRow, UserRow)
+IMPORT = "import"  # the audit event of a bundle that was stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,34 @@ def preview(session: Session, bundle: Bundle) -> Preview:
     )  # fmt: skip
 
 
+def content_of(bundle: Bundle) -> str:
+    """A fingerprint of what a file brought, whatever the file is called."""
+    named = (
+        (c.key for c in bundle.comparisons), (r.response_id for r in bundle.responses),
+        (q.query_id for q in bundle.queries), (m.llm_id for m in bundle.llms),
+    )  # fmt: skip
+    return content_hash(*(content_hash(*sorted(keys)) for keys in named))
+
+
+def told_apart(session: Session, bundle: Bundle) -> Bundle:
+    """The bundle of a file under a source of its own: another file of that name was imported before, so "(2)" and so on
+    is added. The same file again keeps its source.
+    """
+    content, name, number = content_of(bundle), bundle.source, 1
+    imports = select(AuditEventRow.detail).where(AuditEventRow.action == IMPORT)
+    while True:
+        source = name if number == 1 else f"{name[: _MAX_SOURCE - 10]} ({number})"
+        before = session.scalars(imports.where(AuditEventRow.subject == source)).all()
+        if any(detail.get("content") == content for detail in before) or not _in_use(session, source):
+            return replace(bundle, source=source)
+        number += 1
+
+
+def _in_use(session: Session, source: str) -> bool:
+    brought = (select(row.id).where(row.source == source).limit(1) for row in _BROUGHT)
+    return any(session.scalar(one) is not None for one in brought)
+
+
 def rows_of(bundle: Bundle) -> int:
     """How many rows `add` tells of, at most."""
     return len(bundle.users) + len(bundle.queries) + len(bundle.responses) + len(bundle.comparisons)
@@ -121,6 +162,25 @@ def keep(session: Session, bundle: Bundle, now: datetime, tell: Callable[[int], 
     return ImportReport(
         *_totals(session), added=added, skipped=len(bundle.comparisons) - added, rejected=len(bundle.rejected)
     )
+
+
+def add_response(session: Session, response: Response, source: str, now: datetime) -> bool:
+    """Store what an LLM that is here responded to a query that is here; False where a response of it is here already,
+    which stays.
+    """
+    # The row of the query is held: of two who bring a response to it, the second sees the first one's.
+    query_id = session.scalar(select(QueryRow.id).where(QueryRow.key == response.query_id).with_for_update())
+    llm_id = session.scalar(select(LLMRow.id).where(LLMRow.key == response.llm_id))
+    if query_id is None or llm_id is None:
+        raise InvalidInput("The query or the LLM was removed meanwhile, so its response was not stored.")
+    there = select(ResponseRow.id).where(ResponseRow.query_id == query_id, ResponseRow.llm_id == llm_id)
+    if session.scalar(there.limit(1)) is not None:
+        return False
+    queries: dict[str, int] = {response.query_id: query_id}
+    llms: dict[str, int] = {response.llm_id: llm_id}
+    bundle, brought = Bundle(source, responses=(response,)), {"source": source, "created_at": now}
+    _add_responses(session, bundle, queries, llms, brought, lambda _: None)
+    return True
 
 
 def _check_source(bundle: Bundle) -> None:
@@ -302,7 +362,17 @@ def _add_comparisons(
     for part in parts(rows):
         session.execute(insert(ComparisonRow), list(part))
         tell(len(part))
+    _add_choices(session, {key: c.choice for key, c in new.items() if c.choice})
     return len(rows)
+
+
+def _add_choices(session: Session, choices: Mapping[str, str]) -> None:
+    """Say of comparisons, by their keys, which of them are one choice."""
+    numbers = _ids(session, choices, ComparisonRow.key, ComparisonRow.id)
+    beside = {"reasons": [], "criteria": {}, "comment": ""}
+    for part in parts(choices.items()):
+        rows = [{"comparison_id": numbers[key], "choice": choice, **beside} for key, choice in part]
+        session.execute(insert(RatingDetailRow), rows)
 
 
 def _comparison(c: Comparison, ids: _Ids, source: str, now: datetime) -> dict[str, Any]:

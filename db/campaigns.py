@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from core.campaigns import CampaignPlan
@@ -118,17 +119,22 @@ def value_of(row: CampaignRow) -> Campaign:
 
 def asking(session: Session, user_id: int) -> list[Campaign]:
     """The open campaigns that this user has not given all their ratings to, in the order to ask."""
+    return [value_of(row) for row in session.scalars(_asking(), {"user_id": user_id})]
+
+
+@cache  # building such a statement costs several times what running it does, and this one is run for every pair
+def _asking() -> Select[CampaignRow]:
     own = aliased(AssignmentRow)
+    mine = own.user_id == bindparam("user_id", type_=Integer)
     given = (
         select(func.count())
-        .where(own.campaign_id == CampaignRow.id, own.user_id == user_id, own.status == AssignmentStatus.RATED)
+        .where(own.campaign_id == CampaignRow.id, mine, own.status == AssignmentStatus.RATED)
         .correlate(CampaignRow)
         .scalar_subquery()
     )
     wanted = or_(CampaignRow.quota.is_(None), given < CampaignRow.quota)
     # The newest first: the one that takes everything came with the tables, and is asked when no other has anything.
-    rows = session.scalars(select(CampaignRow).where(CampaignRow.open, wanted).order_by(CampaignRow.id.desc()))
-    return [value_of(row) for row in rows]
+    return select(CampaignRow).where(CampaignRow.open, wanted).order_by(CampaignRow.id.desc())
 
 
 def of_tasks(tasks: Sequence[str]) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 
 from core.errors import DatabaseUnavailable, InvalidInput
+from db import longs
 from db.schema import revisions, stored_revision, upgrade
 
 _BUSY = "The database is busy and this was not saved. Nothing else changed; try again."
@@ -74,11 +75,14 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A transaction that commits at the end, or leaves nothing when the block raises. On SQLite all others wait."""
+    def write(self, *, long: bool = False) -> Iterator[Session]:
+        """A transaction that commits at the end, or leaves nothing when the block raises. On SQLite all others wait:
+        for `patience` seconds, or where it is announced as `long` until it ends, in this process and in others.
+        """
         with (
             _translated(self._engine.url),
             self._in_turn(),
+            longs.announced(self._engine.url) if long else nullcontext(),
             Session(self._writer, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -99,8 +103,9 @@ class Database:
         if self.dialect != "sqlite":
             yield
             return
-        if not self._turn.acquire(timeout=self._patience):
-            raise DatabaseUnavailable(_BUSY)
+        while not self._turn.acquire(timeout=self._patience):
+            if not longs.at_work(self._engine.url):
+                raise DatabaseUnavailable(_BUSY)
         try:
             yield
         finally:
@@ -206,7 +211,14 @@ def _begin_sqlite(connection: Connection) -> None:
     if connection.info.get("query_only") is not query_only:
         connection.exec_driver_sql(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
         connection.info["query_only"] = query_only
-    connection.exec_driver_sql(begin)
+    begun = False
+    while not begun:
+        try:
+            connection.exec_driver_sql(begin)
+            begun = True
+        except sql.OperationalError as error:  # SQLite waited as long as it was told to
+            if query_only or "locked" not in str(error.orig) or not longs.at_work(connection.engine.url):
+                raise
 
 
 def _prepare_postgres(patience: float) -> Any:

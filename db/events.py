@@ -122,6 +122,16 @@ def may_change(session: Session, event: ComparisonRow) -> bool:
     return bool(session.scalar(asked.where(AssignmentRow.id == event.assignment_id)))
 
 
+def _of_choice(session: Session, event: ComparisonRow) -> list[ComparisonRow]:
+    """What a file brought as one choice with this: the ends of their chains; the event alone where there is none."""
+    choice = session.scalar(select(RatingDetailRow.choice).where(RatingDetailRow.comparison_id == event.id))
+    if choice is None:
+        return [event]
+    of_choice = (RatingDetailRow.choice == choice, ComparisonRow.user_id == event.user_id, latest())
+    ends = select(ComparisonRow).join(RatingDetailRow, RatingDetailRow.comparison_id == ComparisonRow.id)
+    return list(session.scalars(ends.where(*of_choice).order_by(ComparisonRow.id)))
+
+
 def change(session: Session, author: UserRow, key: str, outcome: Outcome | None, now: datetime) -> bool:
     """Edit or withdraw the rating called `key`; False where that was done already, as by a double click.
 
@@ -140,7 +150,7 @@ def change(session: Session, author: UserRow, key: str, outcome: Outcome | None,
         return False
     if after is not None or event.outcome is None:
         raise InvalidInput("Changed elsewhere; reload to see it. Nothing was stored now.")
-    together = lasts_of(session, event.assignment_id) if event.assignment_id else [event]
+    together = lasts_of(session, event.assignment_id) if event.assignment_id else _of_choice(session, event)
     if len(together) > 1 and outcome is not None:
         raise InvalidInput(
             "This is part of a choice among several responses, which cannot be changed in part. Nothing was stored; "

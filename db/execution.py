@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.dataset import PreferenceDataset
 from core.encoders import TextEncoder
 from core.errors import TrainingCancelled
+from core.providers import Providers
 from db.engine import Database
 from db.runs import LostRun, Run, TrainingRuns
 
@@ -36,6 +37,7 @@ class Execution:
     runs: TrainingRuns
     database: Database
     encoder: TextEncoder
+    providers: Providers
     pulse: Pulse
 
     def reach(

@@ -123,7 +123,7 @@ class Import:
         self._state = State("ready", 0, 0, preview, inspect(bundle), bundle.warnings, bundle.rejected)
 
     def _write(self) -> None:
-        report = self._store.add_bundle(self._bundle, by=self.by, tell=lambda rows: self._told(self._state.done + rows))
+        report = self._store.add_file(self._bundle, by=self.by, tell=lambda rows: self._told(self._state.done + rows))
         self._state = replace(self._state, stage="done", done=self._state.total, report=report)
         self._bundle = Bundle(self.path.name)  # what was stored need not be in memory any longer
 

@@ -353,21 +353,27 @@ class PreferenceStore:
         with self._database.read() as session:
             yield from values(session, user)
 
+    def add_file(self, bundle: Bundle, **options: Any) -> ImportReport:
+        """`add_bundle` of what a file brought, under a source of its own: two files of one name are two sources."""
+        with self._database.read() as session:
+            apart = bundles.told_apart(session, bundle)
+        return self.add_bundle(apart, **options)
+
     def add_bundle(
         self, bundle: Bundle, *, dry_run: bool = False, by: str = "import", tell: Callable[[int], None] = lambda _: None
     ) -> ImportReport:
-        """Store all of a bundle or nothing; a second time it changes nothing. A dry run reports and stores nothing.
-
-        `tell` hears of every batch how many rows it had, and may raise to end it with nothing stored. Raises
-        InvalidInput where the bundle contradicts what is here or names what it does not bring.
+        """Store all of a bundle or nothing; a second time it changes nothing, and a dry run only reports. On SQLite
+        whoever rates meanwhile waits. `tell` hears of every batch how many rows it had, and may raise to end it with
+        nothing stored. Raises InvalidInput where the bundle contradicts what is here or names what it does not bring.
         """
         now = self._clock()
-        with self._database.write() as session:
+        with self._database.write(long=True) as session:
             report = bundles.add(session, bundle, now, tell)
             if dry_run:
                 session.rollback()
             else:
-                note(session, now, by, "import", bundle.source, added=report.added, skipped=report.skipped)
+                counted = {"added": report.added, "skipped": report.skipped, "content": bundles.content_of(bundle)}
+                note(session, now, by, bundles.IMPORT, bundle.source, **counted)
             return report
 
     def preview(self, bundle: Bundle) -> Preview:
@@ -388,7 +394,7 @@ class PreferenceStore:
         if source == events.APP:
             raise InvalidInput("What people rated here is not an import and cannot be removed as one.")
         now = self._clock()
-        with self._database.write() as session:
+        with self._database.write(long=True) as session:
             removed = removal.remove(session, source)
             note(session, now, by, "remove_source", source, comparisons=removed.comparisons)
             return removed

@@ -171,8 +171,9 @@ def comparisons(session: Session, user: UserId | None, upto: datetime | None = N
     a, b, llm_a, llm_b = aliased(ResponseRow), aliased(ResponseRow), aliased(LLMRow), aliased(LLMRow)
     rows = session.execute(
         select(UserRow.name, QueryRow.key, llm_a.key, llm_b.key, ComparisonRow.outcome, a.key, b.key)
-        .add_columns(ComparisonRow.key, ComparisonRow.rated_at)
+        .add_columns(ComparisonRow.key, ComparisonRow.rated_at, RatingDetailRow.choice)
         .select_from(ComparisonRow)
+        .outerjoin(RatingDetailRow, RatingDetailRow.comparison_id == ComparisonRow.id)
         .join(UserRow, UserRow.id == ComparisonRow.user_id)
         .join(QueryRow, QueryRow.id == ComparisonRow.query_id)
         .join(llm_a, llm_a.id == ComparisonRow.llm_a_id)
@@ -184,11 +185,11 @@ def comparisons(session: Session, user: UserId | None, upto: datetime | None = N
         .execution_options(yield_per=STREAMED)
     )
     with rows:  # who reads only the first few leaves no cursor open
-        for name, query, left, right, outcome, said_a, said_b, key, rated_at in rows:
+        for name, query, left, right, outcome, said_a, said_b, key, rated_at, choice in rows:
             assert outcome is not None  # in force  # noqa: S101
             yield Comparison(
                 UserId(name), QueryId(query), LLMId(left), LLMId(right), outcome, ResponseId(said_a),
-                ResponseId(said_b), key, rated_at,
+                ResponseId(said_b), key, rated_at, choice or "",
             )  # fmt: skip
 
 

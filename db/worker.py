@@ -12,11 +12,15 @@ from typing import Any
 
 from core.encoders import TextEncoder
 from core.errors import PrefRouteError, TrainingCancelled
+from core.providers import Providers
 from core.settings import ROOT, Settings
+from db.answers import StoredResponses
+from db.calls import CallLedger
 from db.comparisons import COMPARISON, compare_versions
 from db.engine import Database
 from db.evaluations import EVALUATION, evaluate_honestly
 from db.execution import Execution, Pulse
+from db.generations import GENERATION, generate
 from db.projections import PROJECTION, draw
 from db.runs import TRAINING, LostRun, Run, TrainingRuns, worker_name
 from db.trainings import train_router
@@ -33,6 +37,7 @@ EXECUTORS: dict[str, Callable[[Execution], tuple[dict[str, Any], str]]] = {
     COMPARISON: compare_versions,
     EVALUATION: evaluate_honestly,
     PROJECTION: draw,
+    GENERATION: generate,
 }
 
 
@@ -44,6 +49,7 @@ class Worker:
         self.name = worker_name()
         self._database, self._encoder, self._settings = database, encoder, settings
         self._runs = TrainingRuns(database, settings.heartbeat_timeout)
+        self._providers = Providers(settings.providers, StoredResponses(database, encoder), CallLedger(database))
 
     def run_once(self) -> Run | None:
         """Execute the oldest queued run to its end, whatever end that is; None when there was none."""
@@ -54,7 +60,7 @@ class Worker:
         log.info("run %d claimed by %s", run.id, self.name)
         try:
             with self._beating(run) as pulse:
-                execution = Execution(run, self.name, self._runs, self._database, self._encoder, pulse)
+                execution = Execution(run, self.name, self._runs, self._database, self._encoder, self._providers, pulse)
                 report, fingerprint = EXECUTORS[run.kind](execution)
                 pulse.check()
                 self._runs.finish(run.id, self.name, report, fingerprint)

@@ -1,4 +1,4 @@
-"""The arena format (see `core.importers.arena`), with `comparison_key` and `simulated` so that it reads back whole."""
+"""The arena format (see `core.importers.arena`), with all of its optional columns, so that it reads back whole."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         ("tstamp", pa.float64()),
         ("comparison_key", pa.string()),
         ("simulated", pa.bool_()),
+        ("choice", pa.string()),
     ]
 )
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
@@ -32,6 +33,7 @@ COLUMNS = {
     "model_a": "the LLM on side A", "winner": "model_a, model_b, tie or tie (bothbad)", "judge": "the user",
     "turn": "how many turns of the user there are; the last is judged", "category": "the task",
     "tstamp": "seconds since 1970, where known", "simulated": "whether the user is a program",
+    "choice": "equal in the rows that one choice among several responses became; they are not independent",
 }  # fmt: skip
 
 
@@ -61,4 +63,5 @@ def _rows(comparisons: Iterable[Comparison], material: Material) -> Iterator[Row
             "tstamp": c.rated_at.timestamp() if c.rated_at else None,
             "comparison_key": c.key,
             "simulated": material.users[c.user_id].simulated,
+            "choice": c.choice or None,
         }

@@ -1,8 +1,9 @@
 """The format of lmsys/mt_bench_human_judgments and lmsys/chatbot_arena_conversations, and of our own export.
 
 A row holds `question_id, model_a, model_b, winner, judge, conversation_a, conversation_b, turn`, and may hold
-`category` (the task), `tstamp` (seconds since 1970, or ISO and UTC where it names no zone), `comparison_key` and
-`simulated`. Other columns are ignored.
+`category` (the task), `tstamp` (seconds since 1970, or ISO and UTC where it names no zone), `comparison_key`,
+`simulated`, and `choice`, which is equal in the rows that one choice among several responses became. Other columns are
+ignored.
 """
 
 import math
@@ -38,7 +39,7 @@ ABOUT = "side-by-side votes as in Chatbot Arena and MT-Bench, and our own export
 TEMPLATE = None
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json")
 REQUIRED = frozenset({"model_a", "model_b", "winner", "conversation_a", "conversation_b"})
-OPTIONAL = frozenset({"question_id", "judge", "turn", "category", "tstamp", "comparison_key", "simulated"})
+OPTIONAL = frozenset({"question_id", "judge", "turn", "category", "tstamp", "comparison_key", "simulated", "choice"})
 WINNERS = {
     "model_a": Outcome.A, "a": Outcome.A, "model_b": Outcome.B, "b": Outcome.B, "tie": Outcome.TIE,
     "tie (bothbad)": Outcome.BOTH_BAD, "both_bad": Outcome.BOTH_BAD, "bothbad": Outcome.BOTH_BAD,
@@ -95,8 +96,9 @@ class Reading:
         key = _given_key(given) or content_hash(content, str(self.repeats[content]))
         if key in self.row_of_key:
             raise _refusal("comparison_key", f"is that of row {self.row_of_key[key]} already", key)
-        names = (llms[0].llm_id, llms[1].llm_id)
-        comparison = Comparison(user.user_id, query.query_id, *names, outcome, ids[0], ids[1], key, moment)
+        names, choice = (llms[0].llm_id, llms[1].llm_id), _text(given, "choice") if "choice" in given else ""
+        with _blaming("choice", choice):
+            comparison = Comparison(user.user_id, query.query_id, *names, outcome, ids[0], ids[1], key, moment, choice)
         self.row_of_key[key] = number
         self.repeats[content] += "comparison_key" not in given
         self._keep(comparison, user, task, llms)

@@ -175,7 +175,9 @@ def _comparison(choice: _Choice, best: LLMId, loser: LLMId) -> Comparison:
     turned = int(key[:8], 16) % 2 == 1  # or "side A wins" would be all there is to learn
     (llm_a, response_a), (llm_b, response_b) = reversed(sides) if turned else sides
     outcome = Outcome.B if turned else Outcome.A
-    return Comparison(choice.user, choice.query, llm_a, llm_b, outcome, response_a, response_b, key)
+    made = content_hash("personaroute", choice.user, choice.query, str(choice.repeat))
+    several = made if len(choice.shown) > 2 else ""
+    return Comparison(choice.user, choice.query, llm_a, llm_b, outcome, response_a, response_b, key, choice=several)
 
 
 def _query(text: str, task: Task | None) -> Query:

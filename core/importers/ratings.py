@@ -1,7 +1,8 @@
 """A flat table of ratings, one pair a row: what a spreadsheet can hold, and our own export as CSV.
 
 A row holds `user, query, llm_a, llm_b, response_a, response_b, outcome` (a, b, tie, both_bad, or arena's words), and
-may hold `task`, `rated_at`, `simulated` and `comparison_key`. One turn a query; conversations are the arena format's.
+may hold `task`, `rated_at`, `simulated`, `comparison_key` and `choice`. One turn a query; conversations are the arena
+format's.
 """
 
 from core.domain import Bundle, Rejected
@@ -15,7 +16,7 @@ from core.importers.tables import Table
 ABOUT = "a flat table of ratings: user, query, two LLMs, their responses, the outcome"
 SUFFIXES = ALL_SUFFIXES
 REQUIRED = frozenset({"user", "query", "llm_a", "llm_b", "response_a", "response_b", "outcome"})
-OPTIONAL = frozenset({"task", "rated_at", "simulated", "comparison_key"})
+OPTIONAL = frozenset({"task", "rated_at", "simulated", "comparison_key", "choice"})
 TEMPLATE = (
     "ratings.csv",
     """user,task,query,llm_a,llm_b,response_a,response_b,outcome,rated_at
@@ -64,6 +65,7 @@ def as_arena(given: Cells) -> dict[str, object]:
         row[f"conversation_{side}"] = [asked, said]
     if rated_at:
         row["tstamp"] = rated_at
-    if key := text(given, "comparison_key", ""):
-        row["comparison_key"] = key
+    for column in ("comparison_key", "choice"):
+        if key := text(given, column, ""):
+            row[column] = key
     return row

@@ -1,4 +1,4 @@
-"""Data in and out: import a file after a look at what it would do, export, and what is here from where."""
+"""Data in and out: import a file after a look at what it would do, have LLMs respond, export, and what is here."""
 
 import streamlit as st
 
@@ -9,6 +9,7 @@ from db.sources import sources
 from pages.parts.context import context, require
 from pages.parts.errors import callback
 from pages.parts.exporting import show_export
+from pages.parts.generating import show_generate
 from pages.parts.importing import show_import
 
 person = require("admin")
@@ -32,7 +33,12 @@ st.title("Data in and out")
 st.subheader("Import")
 show_import(person.name)
 
-if counts(here.database).ratings:
+there = counts(here.database)
+if there.queries and there.llms:
+    st.subheader("Generate responses")
+    show_generate(task_names(here.database), person.name)
+
+if there.ratings:
     st.subheader("Export")
     show_export(task_names(here.database), person.name)
 

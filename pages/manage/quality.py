@@ -8,6 +8,7 @@ from core.quality import BOUNDS_FDR, BOUNDS_MINIMUM, FALSE_DISCOVERIES, MINIMUM,
 from db.raters import Raters, raters
 from pages.parts.clock import viewer_zone
 from pages.parts.context import context, require
+from pages.parts.flags import show_flags
 from pages.parts.measures import show_measures, show_timeline
 from pages.parts.verdicts import show_disagreements, show_gold
 
@@ -107,6 +108,7 @@ everyone = known(url, revision)
 if not everyone.raters:
     st.info("Quality needs repeats and overlap; 0 ratings so far.")
     st.page_link("pages/manage/settings.py", label="Campaign settings: gold, repeats, overlap")
+    show_flags(person.name)  # who only flags has rated nothing
     st.stop()
 
 standing = {
@@ -131,5 +133,6 @@ else:
 if chosen:
     show_timeline(chosen)
     show_measures(UserId(chosen.rater.user), person.name)
+show_flags(person.name)
 show_disagreements(person.name)
 show_gold(person.name)

@@ -120,7 +120,7 @@ def test_a_row_has_the_columns_of_the_arena_and_ours(tmp_path: Path) -> None:
     assert human == {
         "question_id": Query.id_of(("Ask 0", "And?")), "model_a": "llm-1", "model_b": "llm-2", "judge": "ann",
         "turn": 2, "winner": "tie (bothbad)", "category": "chat", "tstamp": MAY.timestamp(),
-        "comparison_key": "key 0", "simulated": False,
+        "comparison_key": "key 0", "simulated": False, "choice": None,
         "conversation_a": [{"role": r, "content": t} for r, t in zip(roles, turns, strict=True)],
         "conversation_b": [
             {"role": r, "content": t} for r, t in zip(roles, [turns[0], "llm-2 says", *turns[2:]], strict=True)

@@ -1,18 +1,23 @@
 """An import in a thread of its own: what it would do, all or nothing, progress, cancel, and a way out of every end."""
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from core.domain import LLMId, Rejected
+from core.domain import LLMId, Outcome, Rejected
 from core.errors import InvalidInput
 from db.bundles import Preview
+from db.engine import Database
 from db.imports import Import, rejects_csv
 from db.models import AuditEventRow, ResponseRow
+from db.people import People
 from db.preferences import PreferenceStore
 from db.sources import sources
+from tests.db.worlds import asked, world
 
 
 @pytest.fixture
@@ -153,3 +158,51 @@ def test_an_unexpected_failure_is_logged_under_a_reference_and_stores_nothing(st
     job.confirm(valid_rows=False)
     state = job.wait(60)
     assert state.stage == "failed" and state.error.rstrip(".").split()[-1] in caplog.text
+
+
+def test_two_files_of_one_name_are_two_sources_and_the_same_file_again_is_one(store, database, tmp_path):
+    first, other = a_file(tmp_path), tmp_path / "elsewhere"
+    other.mkdir()
+    second = a_file(other, rows=2)
+    second.write_text(second.read_text().replace("ann", "ben").replace("Question", "Other question"))
+    for path in (first, second, first, second):
+        job = begun(store, path)
+        job.confirm(valid_rows=False)
+        assert job.wait(60).stage == "done"
+    assert {(s.name, s.ratings) for s in sources(database)} == {("x.csv", 6), ("x.csv (2)", 2)}
+    store.remove_source("x.csv")
+    assert {c.user_id for c in store.comparisons()} == {"ben"}
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_rating_that_is_given_during_a_long_import_waits_for_it_and_is_no_error(tmp_path, elsewhere):
+    url, patience = f"sqlite:///{tmp_path / 'x.db'}", 0.1
+    database = Database.open(url, patience=patience)
+    raters = Database.open(url, patience=patience) if elsewhere else database  # as another process would open it
+    store, theirs = PreferenceStore(database), PreferenceStore(raters)
+    store.add_bundle(world())
+    ada = People(database).sign_in("Ada").name
+    token = asked(theirs, ada).token
+    storing, go_on, said = threading.Event(), threading.Event(), []
+
+    def held(_rows: int) -> None:
+        storing.set()
+        go_on.wait(60)
+
+    importing = threading.Thread(
+        target=store.add_bundle, args=(world(ratings=3, source="late"),), kwargs={"tell": held}
+    )
+    rating = threading.Thread(
+        target=lambda: said.append(theirs.record(ada, token, Outcome.A, minimum_dwell=0).status)
+    )  # fmt: skip
+    importing.start()
+    assert storing.wait(60)
+    rating.start()
+    time.sleep(6 * patience)  # beyond what a writer waits for any other
+    assert theirs.history(ada) is not None and not said  # what is only read waits for nobody
+    go_on.set()
+    for thread in (importing, rating):
+        thread.join(60)
+    assert said == ["saved"] and len(list(store.comparisons())) == 4
+    database.dispose()
+    raters.dispose()

@@ -5,12 +5,15 @@ import json
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from core import importers
 from core.answers import Detail, Reason
 from core.campaigns import Kind, Mode, Scale
 from core.domain import Outcome
 from core.errors import InvalidInput, NotAllowed
 from db import takeout
 from db.campaigns import Campaigns
+from db.datasets import Datasets
+from db.engine import Database
 from db.histories import Filter, count, rating
 from db.models import DraftRow, FlagReason, FlagResolution, FlagRow, RatingDetailRow
 from db.people import People
@@ -228,3 +231,29 @@ def test_those_who_share_a_query_choose_among_the_same_responses(database, clock
     assert len(sets[0]) == 3 and sets[0] == sets[1]
     assert store.assign(people[2]) is None
     store.remove_source("pack")
+
+
+@pytest.mark.parametrize(("format", "suffix"), [("arena", ".jsonl"), ("arena", ".parquet"), ("ratings", ".csv")])
+def test_a_choice_comes_back_as_one_from_an_export_into_an_empty_database(
+    several, ada, database, tmp_path, format, suffix
+):
+    for best, worst in ((2, 0), (0, None)):
+        several.record_choice(ada, asked(several, ada).token, best, worst, minimum_dwell=0)
+    said = {(c.llm_a, c.llm_b, c.outcome, c.choice) for c in several.comparisons()}
+    assert len({choice for *_, choice in said}) == 2
+    fingerprint = several.snapshot().fingerprint()
+    Datasets(database).export(tmp_path / f"out{suffix}", format, keep_names=True)
+    empty = Database.open(f"sqlite:///{tmp_path / 'empty.db'}")
+    store = PreferenceStore(empty)
+    store.add_file(importers.read(tmp_path / f"out{suffix}"))
+    assert {(c.llm_a, c.llm_b, c.outcome, c.choice) for c in store.comparisons()} == said
+    assert store.snapshot().fingerprint() == fingerprint
+    assert store.add_file(importers.read(tmp_path / f"out{suffix}")).added == 0
+    # Also there it is one choice: withdrawn as such, and not changed in part.
+    first = next(iter(store.comparisons()))
+    with pytest.raises(InvalidInput, match="part of a choice"):
+        store.edit(ada, first.key, Outcome.B if first.outcome is Outcome.A else Outcome.A)
+    store.withdraw(ada, first.key)
+    assert first.choice not in {c.choice for c in store.comparisons()} and len(list(store.comparisons())) == 2
+    store.remove_source(f"out{suffix}")
+    empty.dispose()

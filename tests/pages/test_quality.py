@@ -9,9 +9,12 @@ from streamlit.testing.v1 import AppTest
 
 from core.domain import Outcome
 from db.engine import Database
+from db.flags import Flags
 from db.measures import Measures
+from db.models import FlagReason
+from db.people import People
 from db.preferences import PreferenceStore
-from tests.db.worlds import world
+from tests.db.worlds import asked, world
 from tests.pages.test_pages import button, words
 
 Open = Callable[..., AppTest]
@@ -88,9 +91,36 @@ def test_who_said_what_is_told_only_after_the_decision(open_page: Open, opposed:
     assert "39 waiting" in words(app)
 
 
+def test_what_was_flagged_waits_with_its_reason_and_is_retired_and_brought_back(
+    open_page: Open, opposed: Database
+) -> None:
+    store, ben = PreferenceStore(opposed), People(opposed).sign_in("Ben").name
+    shown = asked(store, ben)
+    store.flag(ben, shown.token, FlagReason.PERSONAL_DATA, "a telephone number")
+    app = open_page("quality", "Ada")
+    assert "1 waiting, 0 of them shown to nobody meanwhile" in words(app)
+    said = " ".join(str(element.value) for element in app.text)
+    assert "Personal data, by Ben" in said and "a telephone number" in said
+    assert shown.response_a.llm_id in said and shown.response_a.text in said
+    button(app, "Retire").click().run()
+    assert "Give a reason" in words(app) and not Flags(opposed).retired()
+    app.text_input(key=f"quality.flag.why.{shown.query.query_id}").set_value("It is a real one").run()
+    button(app, "Retire").click().run()
+    assert "It is shown to nobody any more" in words(app) and "Nothing that people flagged waits" in words(app)
+    app.text_input(key="quality.retired.why").set_value("It is made up").run()
+    button(app, "Show it again").click().run()
+    assert "It is shown again" in words(app) and not Flags(opposed).retired()
+
+
+def test_who_only_flags_is_heard_though_nobody_has_rated(open_page: Open, store: PreferenceStore) -> None:
+    store.add_bundle(world())
+    ben = People(store._database).sign_in("Ben").name
+    store.flag(ben, asked(store, ben).token, FlagReason.BROKEN)
+    assert "1 waiting" in words(open_page("quality", "Ada"))
+
+
 def test_who_is_paused_reads_why_instead_of_a_pair(open_page: Open, demo: Database) -> None:
     from db.models import Measure
-    from db.people import People
 
     People(demo).sign_in("Bob")
     Measures(demo).take(People(demo).sign_in("Bob").name, Measure.PAUSE, "Ann", "Let us talk first")
