@@ -9,6 +9,7 @@ import typer
 from commands.terminal import Json, Opened, say
 from core.domain import LLM, LLMId
 from core.errors import InvalidInput
+from core.price_table import listed
 
 BY = "terminal"
 
@@ -19,11 +20,12 @@ class Action(StrEnum):
     LIST = "list"
     ADD = "add"
     EDIT = "edit"
+    PRICES = "prices"
 
 
 def llms(
     action: Action,
-    llm: Annotated[str, typer.Argument(help="Its id; not for list.")] = "",
+    llm: Annotated[str, typer.Argument(help="Its id; not for list and prices.")] = "",
     *,
     name: Annotated[str | None, typer.Option(help="What people see.")] = None,
     family: Annotated[str | None, typer.Option(help="Who makes it.")] = None,
@@ -35,7 +37,9 @@ def llms(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List LLMs, register one, or change its name, description, prices or endpoint. Keys are never given here."""
+    """List LLMs, register one, change its name, description, prices or endpoint, or give those without a price the
+    one on the list that is shipped. Keys are never given here.
+    """
     from db.catalogue import Catalogue, find
 
     given: dict[str, Any] = {
@@ -43,7 +47,7 @@ def llms(
         "output_price": output_price, "endpoint": endpoint,
     }  # fmt: skip
     changes = {what: value for what, value in given.items() if value is not None}
-    if action is not Action.LIST and not llm:
+    if action in (Action.ADD, Action.EDIT) and not llm:
         raise InvalidInput(f"Say which LLM: python cli.py llms {action} ID. Nothing was changed.")
     with Opened() as database:
         catalogue = Catalogue(database)
@@ -51,9 +55,19 @@ def llms(
             catalogue.add(LLM(LLMId(llm), **changes), by=BY)
         elif action is Action.EDIT:
             catalogue.edit(replace(find(catalogue.list(), llm), **changes), by=BY)
+        elif action is Action.PRICES:
+            catalogue.fill_prices(by=BY)
         known = catalogue.list()
-    lines = [f"{m.llm_id}: {m.name or 'no name'}, {_price(m)}, endpoint {m.endpoint or 'none'}" for m in known]
+    if action is Action.PRICES:
+        lines = [f"{m.llm_id}: {_price(m)}; {_listed(m)}" for m in known]
+    else:
+        lines = [f"{m.llm_id}: {m.name or 'no name'}, {_price(m)}, endpoint {m.endpoint or 'none'}" for m in known]
     say("\n".join(lines) or "No LLMs yet.", as_json=as_json, value=[asdict(m) for m in known])
+
+
+def _listed(llm: LLM) -> str:
+    price = listed(llm)
+    return f"list ${price.input:g} / ${price.output:g}, {price.as_of}, {price.source}" if price else "on no list"
 
 
 def _price(llm: LLM) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from core.domain import LLM, LLMId
 from core.errors import InvalidInput, NotFound
+from core.price_table import priced
 from db.audit import note
 from db.base import insert_missing, utc_now
 from db.engine import Database
@@ -54,6 +55,15 @@ class Catalogue:
                 setattr(row, name, value)
             if changed:
                 note(session, now, by, "llm_edit", llm.llm_id, **changed)
+
+    def fill_prices(self, *, by: str) -> tuple[LLM, ...]:
+        """Give every LLM without a price the one on the shipped list (`core.price_table`), where there is one; those
+        that got one. A price that somebody gave is never changed.
+        """
+        filled = priced(self.list())
+        for llm in filled:
+            self.edit(llm, by=by)
+        return filled
 
 
 def find(known: tuple[LLM, ...], name: str) -> LLM:

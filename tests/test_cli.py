@@ -327,6 +327,13 @@ def test_a_wrong_setting_is_named(url: str) -> None:
     refused(cli("nonsense", "users"), "DATABASE_URL")
 
 
+def test_missing_prices_are_filled_in_from_the_shipped_list(url: str) -> None:
+    answer(url, "llms", "add", "claude-2.1")
+    found = answer(url, "llms", "prices")
+    assert isinstance(found, list) and [(llm["input_price"], llm["output_price"]) for llm in found] == [(8.0, 24.0)]
+    assert "2023-11, Anthropic" in cli(url, "llms", "prices").stdout
+
+
 def test_campaigns_are_created_edited_closed_and_listed(url: str) -> None:
     made = answer(url, "campaign", "create", "pilot", "--overlap", "3", "--quota", "50", "--scale", "five")
     assert isinstance(made, dict) and (made["overlap"], made["quota"], made["open"]) == (3, 50, True)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.domain import LLM, LLMId
 from core.errors import InvalidInput
+from core.price_table import listed, priced
 from db.catalogue import Catalogue, find
 from db.keys import ApiKeys, Scope
 from pages.parts.context import context
@@ -32,6 +33,13 @@ def save(by: str) -> None:
 
 
 @callback
+def fill_prices(by: str) -> None:
+    """Give LLMs without a price the one on the shipped list."""
+    filled = Catalogue(context().database).fill_prices(by=by)
+    st.session_state["settings.notice"] = f"Filled in the prices of {len(filled)} LLM{'' if len(filled) == 1 else 's'}."
+
+
+@callback
 def test(llm: LLM) -> None:
     """One short call; what came back, or why nothing did, is said. A key is never shown."""
     started = time.perf_counter()
@@ -53,6 +61,12 @@ def show_llms(by: str) -> None:
             hide_index=True, alt="LLMs, their endpoints and prices per million tokens",
         )  # fmt: skip
     st.caption("Prices are in dollars per million tokens. Keys come from the environment and are never stored here.")
+    if missing := priced(known):
+        st.button(
+            f"Fill in {len(missing)} missing price{'s' if len(missing) > 1 else ''}", key="llms.fill",
+            on_click=fill_prices, args=(by,),
+            help="From the price list that is shipped, with its source and date. Prices that are there stay.",
+        )  # fmt: skip
     with st.container(border=True):
         chosen = st.selectbox("LLM", [NEW, *(llm.llm_id for llm in known)], key="llms.chosen")
         shown = LLM(LLMId("new")) if chosen == NEW else find(known, chosen)
@@ -82,6 +96,8 @@ def _show_form(chosen: str, shown: LLM, by: str) -> None:
         left, right = st.columns(2)
         left.number_input("$ per million tokens in", 0.0, value=shown.input_price, key=f"llms.input_price.{chosen}")
         right.number_input("$ per million tokens out", 0.0, value=shown.output_price, key=f"llms.output_price.{chosen}")
+        if price := listed(shown):
+            st.caption(f"List price: {price.input:g} in, {price.output:g} out, as of {price.as_of}. {price.source}.")
         st.form_submit_button("Save", type="primary", on_click=save, args=(by,))
 
 

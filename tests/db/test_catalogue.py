@@ -60,3 +60,19 @@ def test_what_was_registered_here_stays_when_a_source_is_removed(catalogue, stor
     store.add_bundle(world(source="pack"))
     assert isinstance(store.remove_source("pack"), Removed)
     assert catalogue.list() == (NEW,)
+
+
+def test_missing_prices_come_from_the_shipped_list_and_no_price_that_was_given_changes(catalogue, database):
+    catalogue.add(LLM(LLMId("openai/GPT-4o-2024-05-13")), by="Ada")
+    catalogue.add(LLM(LLMId("claude-2.1"), input_price=1.0), by="Ada")
+    catalogue.add(LLM(LLMId("on-no-list")), by="Ada")
+    filled = catalogue.fill_prices(by="Ada")
+    assert [(llm.llm_id, llm.input_price, llm.output_price) for llm in filled] == [
+        ("openai/GPT-4o-2024-05-13", 5.0, 15.0)
+    ]
+    known = catalogue.list()
+    assert find(known, "openai/GPT-4o-2024-05-13").output_price == 15.0
+    assert find(known, "claude-2.1").input_price == 1.0 and find(known, "claude-2.1").output_price is None
+    assert find(known, "on-no-list").input_price is None and catalogue.fill_prices(by="Ada") == ()
+    (changed,) = events(database, [], 1)
+    assert (changed["actor"], changed["action"], changed["subject"]) == ("Ada", "llm_edit", "openai/GPT-4o-2024-05-13")

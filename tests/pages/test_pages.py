@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.domain import Outcome, UserId
+from core.domain import LLM, LLMId, Outcome, UserId
 from core.settings import ROOT
 from db.audit import actions
 from db.campaigns import Campaigns
@@ -152,6 +152,13 @@ def test_an_administrator_changes_an_llm_and_makes_a_key_that_is_shown_once(open
     button(app, "Save").click().run()
     assert find(Catalogue(demo).list(), llm).output_price == 7.5
     assert not button(app, "Test it").disabled  # it answers from its stored responses
+    assert "Fill in" not in " ".join(found.label for found in app.button)
+    Catalogue(demo).add(LLM(LLMId("claude-2.1")), by="test")
+    app.run()
+    app.selectbox(key="llms.chosen").set_value("claude-2.1").run()
+    assert "List price: 8 in, 24 out, as of 2023-11" in words(app)
+    button(app, "Fill in 1 missing price").click().run()
+    assert find(Catalogue(demo).list(), "claude-2.1").output_price == 24 and "prices of 1 LLM." in words(app)
     app = open_page("settings", "Ada", {"settings.part": "API keys"})
     app.text_input(key="keys.name").set_value("a program")
     button(app, "Make a key").click().run()
