@@ -26,7 +26,7 @@ from db.keys import ApiKey
 from db.keys import Scope as For
 from db.live import Routed
 
-router = APIRouter(prefix="/v1", responses={status: {"model": ErrorBody} for status in (*ERRORS, 502)})
+router = APIRouter(prefix="/v1", responses={status: {"model": ErrorBody} for status in (400, *ERRORS, 502)})
 
 FINISHES = {"stop", "length", "content_filter", "tool_calls", "function_call"}
 

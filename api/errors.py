@@ -62,6 +62,8 @@ def detail_of(error: Exception) -> tuple[int, ErrorDetail, dict[str, str]]:
     if isinstance(error, ApiError):
         return error.status, _detail(error.status, str(error), error.code, error.param), error.headers
     if isinstance(error, ProviderFailed):
+        if error.kind == FailureKind.TOO_LONG:  # the text's fault, and told as OpenAI tells it
+            return 400, _detail(400, str(error), "context_length_exceeded", "messages"), ONCE
         status = 429 if error.kind in LIMITS else 502
         return status, _detail(status, str(error), f"provider_{error.kind}"), ONCE
     if isinstance(error, PrefRouteError):

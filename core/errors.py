@@ -71,6 +71,7 @@ class FailureKind(StrEnum):
     REFUSED = "refused"
     OVER_BUDGET = "over_budget"
     BUSY = "busy"
+    TOO_LONG = "too_long"
 
 
 class ProviderFailed(PrefRouteError):

@@ -55,8 +55,8 @@ class Routed:
 
     @property
     def asked(self) -> tuple[LLM, ...]:
-        """The LLM decided for, and the one to ask where it fails."""
-        return (self.llm, *[llm for llm in self.ranked if llm is not self.llm][:1])
+        """The LLM decided for, and those to ask where it fails, best first."""
+        return (self.llm, *[llm for llm in self.ranked if llm is not self.llm])
 
 
 class LiveRouting:

@@ -54,8 +54,9 @@ def _event(model: str, delta: dict[str, Any], finish: str | None = None, usage: 
     return f"data: {json.dumps(body | {'usage': usage})}\n\n"
 
 
-def _error(status: int, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": {"message": PROVIDER_BODY, "type": "x", "code": None}}, status, headers=headers)
+def _error(status: int, headers: dict[str, str] | None = None, code: str | None = None, says: str = "") -> JSONResponse:
+    body = {"error": {"message": f"{says}{PROVIDER_BODY}", "type": "x", "code": code}}
+    return JSONResponse(body, status, headers=headers)
 
 
 class _Behaviour:
@@ -76,6 +77,8 @@ class _Behaviour:
             "broken": lambda: _error(500),
             "gateway": lambda: _error(503),
             "unauthorised": lambda: _error(401),
+            "short": lambda: _error(400, code="context_length_exceeded"),
+            "narrow": lambda: _error(400, says="This model's maximum context length is 8 tokens. "),
             "html": lambda: HTMLResponse(f"<html>{PROVIDER_BODY}</html>"),
         }
         if model in refused:

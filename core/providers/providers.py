@@ -31,10 +31,11 @@ class Providers:
 
     def __init__(
         self, providers: Mapping[str, Provider], stored: StoredAnswers, ledger: Ledger | None = None,
-        wait: float = LONGEST_WAIT,
+        wait: float = LONGEST_WAIT, pace: float = 0.0,
     ) -> None:  # fmt: skip
+        """`pace` is the seconds between two words of a stored answer, for those who watch it being written."""
         self._providers = {**KNOWN, **providers}
-        self._stored, self._ledger, self._wait = stored, ledger or NoLedger(), wait
+        self._stored, self._ledger, self._wait, self._pace = stored, ledger or NoLedger(), wait, pace
         self._places: dict[str, threading.BoundedSemaphore] = {}
         self._lock = threading.Lock()
 
@@ -67,22 +68,23 @@ class Providers:
         return Stream(llm, "".join(m.content for m in messages), source, partial(self._finished, free))
 
     def answer(self, llms: Sequence[LLM], messages: Sequence[Message], **options: Any) -> Stream:
-        """`ask` the first LLM, and where that fails before its first word the second, once; its stream's `note` says
-        so. Raises what the first one raised where there is no second, or both reasons where that fails too.
+        """`ask` the first of these LLMs, and where that fails before its first word the next one, once. Those whose
+        model the text is too long for are passed over, whatever their number: they generated nothing. The stream's
+        `note` says so. Raises ProviderFailed with the reasons of all that were asked.
         """
-        try:
-            return self.ask(llms[0], messages, **options)
-        except ProviderFailed as error:
-            if len(llms) < 2:
-                raise
-            first = error
-        names = [llm.name or llm.llm_id for llm in llms]
-        try:
-            stream = self.ask(llms[1], messages, **options)
-        except ProviderFailed as second:
-            raise ProviderFailed(f"{names[0]}: {first} {names[1]}, asked instead: {second}", first.kind) from None
-        stream.note = f"{names[0]} could not answer, so {names[1]} does. {first} {stream.note}".strip()
-        return stream
+        failed: list[tuple[str, ProviderFailed]] = []
+        for llm in llms:
+            if sum(error.kind != FailureKind.TOO_LONG for _, error in failed) > 1:
+                break
+            try:
+                stream = self.ask(llm, messages, **options)
+            except ProviderFailed as error:
+                failed.append((llm.name or llm.llm_id, error))
+                continue
+            notes = [_instead(name, llm.name or llm.llm_id, error) for name, error in failed]
+            stream.note = " ".join([*notes, stream.note]).strip()
+            return stream
+        raise _none_answered(failed) from None
 
     def test(self, llm: LLM) -> Reply:
         """One short call, for a test button. Raises ProviderFailed."""
@@ -98,7 +100,8 @@ class Providers:
                 f"{llm.name or llm.llm_id} has no stored answers. Load the demo world, or give it a provider.",
                 FailureKind.NO_ENDPOINT,
             )
-        return Stream(llm, question, StoredSource(found.response.text), lambda _: None, stored_note(llm, found))
+        source = StoredSource(found.response.text, self._pace)
+        return Stream(llm, question, source, lambda _: None, stored_note(llm, found))
 
     def _check_budget(self, llm: LLM, address: Address) -> None:
         budget = address.provider.daily_budget
@@ -123,6 +126,28 @@ class Providers:
     def _finished(self, free: Callable[[], None], reply: Reply) -> None:
         free()
         self._ledger.charge(reply)
+
+
+def _instead(name: str, who: str, error: ProviderFailed) -> str:
+    """Why another LLM answers."""
+    if error.kind == FailureKind.TOO_LONG:
+        return f"This is too long for {name}, so {who} answers."
+    return f"{name} could not answer, so {who} does. {error}"
+
+
+def _none_answered(failed: Sequence[tuple[str, ProviderFailed]]) -> ProviderFailed:
+    if len(failed) == 1:
+        return failed[0][1]
+    if all(error.kind == FailureKind.TOO_LONG for _, error in failed):
+        names = ", ".join(name for name, _ in failed)
+        return ProviderFailed(
+            f"This is too long for every LLM that could answer ({names}). Shorten it and send it again. Your text is "
+            "kept.",
+            FailureKind.TOO_LONG,
+        )
+    said = [f"{name}{', asked instead' if i else ''}: {error}" for i, (name, error) in enumerate(failed)]
+    kind = next(error.kind for _, error in failed if error.kind != FailureKind.TOO_LONG)
+    return ProviderFailed(" ".join(said), kind)
 
 
 def _last_question(messages: Sequence[Message]) -> str:

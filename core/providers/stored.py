@@ -2,7 +2,9 @@
 and says so.
 """
 
+import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from core.domain import LLM, LLMId, Query, Response
@@ -10,6 +12,7 @@ from core.providers.replies import Chunk
 
 STORED = "stored"  # the endpoint of an LLM that answers from its stored responses
 MOST_SHOWN = 90  # characters of the other query in the note
+LONGEST = 4.0  # seconds that a stored answer takes to appear, however long it is
 
 
 class Stored(NamedTuple):
@@ -40,18 +43,21 @@ def stored_note(llm: LLM, found: Stored) -> str:
 
 
 class StoredSource:
-    """A stored response in pieces of a word, so that it arrives as an LLM's answer would."""
+    """A stored response in pieces of a word, `pace` seconds apart, so that it arrives as an LLM's answer would."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    def __init__(self, text: str, pace: float = 0.0) -> None:
+        self._text, self._pace = text, pace
+        self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Chunk]:
-        start = 0
-        for i in range(1, len(self._text)):
-            if self._text[i - 1].isspace() and not self._text[i].isspace():
-                yield Chunk(self._text[start:i])
-                start = i
-        yield Chunk(self._text[start:], "stop")
+        starts = [0]
+        starts += [i for i in range(1, len(self._text)) if self._text[i - 1].isspace() and not self._text[i].isspace()]
+        pause = min(self._pace, LONGEST / len(starts))
+        for start, end in pairwise([*starts, len(self._text)]):
+            if pause and start and self._closed.wait(pause):
+                return
+            yield Chunk(self._text[start:end], "stop" if end == len(self._text) else None)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Whoever waits for the next word waits no more."""
+        self._closed.set()

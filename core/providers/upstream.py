@@ -6,6 +6,7 @@ repeated after a timeout or a broken stream, because a provider may bill what it
 """
 
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ _SAYS = {
     FailureKind.UNREACHABLE: "cannot be reached. Check that it runs and that its address is right.",
     FailureKind.GARBAGE: "sent something that is no answer. Send it again, or use another LLM.",
     FailureKind.REFUSED: "refused the request. Check its key, and that it knows this model.",
+    FailureKind.TOO_LONG: "cannot take so long a text for this model. Shorten it, or use another LLM.",
 }
 
 
@@ -163,11 +165,22 @@ class translated:  # noqa: N801  reads as a word: with translated(address)
         if isinstance(error, openai.APIStatusError):
             if error.status_code in GATEWAY:
                 raise _Repeatable(FailureKind.UNREACHABLE, None) from None
-            kind = FailureKind.REFUSED if error.status_code < 500 else FailureKind.GARBAGE
             log.warning("provider %s answered with status %d", address.name, error.status_code)
-            raise failed(address, kind) from None
+            raise failed(address, _refusal(error)) from None
         if isinstance(error, openai.OpenAIError | httpx2.HTTPError | ValueError | UnicodeError):
             raise failed(address, FailureKind.GARBAGE) from None
+
+
+# OpenAI says so by its code, others in words: "maximum context length" (vLLM, OpenRouter), "context window" (litellm).
+_TOO_LONG = re.compile(r"context.{0,3}(length|window|size)|prompt is too long|too many (input )?tokens", re.IGNORECASE)
+
+
+def _refusal(error: Any) -> FailureKind:
+    """Why an answer with an error's status is none. What the provider wrote is looked at here and goes no further."""
+    status = error.status_code
+    if status == 413 or (status in (400, 422) and _TOO_LONG.search(f"{error.code} {error.message}")):
+        return FailureKind.TOO_LONG
+    return FailureKind.REFUSED if status < 500 else FailureKind.GARBAGE
 
 
 def _asked_to_wait(error: Any) -> float | None:

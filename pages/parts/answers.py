@@ -30,7 +30,7 @@ def ready(priced: Priced | None) -> bool:
 
 
 def begin(asked: Asked, llms: list[LLM]) -> Writing:
-    """Ask the first of these LLMs, and where it fails the second; the prompt is sent once to each that is asked."""
+    """Ask the first of these LLMs, and where it fails the next; the prompt is sent once to each that is asked."""
     providers, messages = context().providers, [Message("user", asked.query.text)]
     return Writing(llms[0], lambda: providers.answer(llms, messages))
 

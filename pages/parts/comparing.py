@@ -12,6 +12,7 @@ import streamlit as st
 from core.domain import LLM, LLMId, Outcome, Response, UserId
 from core.errors import FailureKind, PrefRouteError, ProviderFailed
 from core.providers.writing import Writing
+from db.decisions import Decisions
 from db.live_pairs import LiveComparisons
 from db.serving import Decision
 from pages.parts.answers import TICK, begin, llm_of
@@ -36,6 +37,7 @@ CAUSES = {
     FailureKind.TIMEOUT: "no answer in time", FailureKind.UNREACHABLE: "provider cannot be reached",
     FailureKind.GARBAGE: "unreadable answer", FailureKind.REFUSED: "request refused",
     FailureKind.OVER_BUDGET: "over budget", FailureKind.BUSY: "too many calls at once",
+    FailureKind.TOO_LONG: "too long for it",
 }  # fmt: skip
 UNKNOWN = "something went wrong"
 
@@ -128,6 +130,9 @@ def vote(outcome: Outcome) -> None:
         st.session_state[NOTICE] = "Too quick: please read both. Nothing was saved."
         return
     pair.outcome = recorded.outcome
+    if recorded.outcome is not None:
+        sides = (pair.llms[0].llm_id, pair.llms[1].llm_id)
+        Decisions(here.database).compared(pair.asked.key, pair.asked.taste, sides, recorded.outcome)
     pair.after = here.serving.decide(pair.asked.taste, pair.asked.query, explained=False)
 
 

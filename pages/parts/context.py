@@ -28,6 +28,8 @@ from db.surveys import Surveys
 from pages.parts.browser import COOKIE
 from pages.parts.identity import NAME, arrived
 
+PACE = 0.04  # seconds a word of a stored answer: about as fast as an LLM writes, and it can be read along
+
 
 @dataclass(frozen=True)
 class Context:
@@ -59,7 +61,7 @@ def context() -> Context:
     return Context(
         settings, database, store, People(database), Campaigns(database), Invites(database),
         TrainingRuns(database, settings.heartbeat_timeout), RouterRegistry(database), serving,
-        Providers(settings.providers, StoredResponses(database, encoder), CallLedger(database)),
+        Providers(settings.providers, StoredResponses(database, encoder), CallLedger(database), pace=PACE),
         Surveys(database, encoder), Measures(database), Gold(database),
     )  # fmt: skip
 

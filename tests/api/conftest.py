@@ -23,7 +23,7 @@ from db.routers import RouterRegistry
 from tests.openai_server import SECRET, OpenAIServer, serving
 from tests.planted import HashEncoder
 
-REAL = ("fast", "slow", "broken", "html", "stall", "stall-midway", "cut", "rate-limited", "endless")
+REAL = ("fast", "slow", "broken", "html", "stall", "stall-midway", "cut", "rate-limited", "endless", "short")
 
 
 @dataclass(frozen=True)

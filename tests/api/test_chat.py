@@ -73,6 +73,7 @@ def test_alpha_moves_the_choice_to_the_cheapest(client):
         ("stall", 502, "provider_timeout"),
         ("rate-limited", 429, "provider_rate_limit"),
         ("nowhere", 502, "provider_no_endpoint"),
+        ("short", 400, "context_length_exceeded"),
     ],
 )
 def test_each_failure_of_a_provider_has_its_status_and_the_client_does_not_ask_again(

@@ -19,18 +19,38 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PROMPT = "Explain recursion to a child who likes trains"
+FAILURES = {
+    "rate-limited": "has reached its rate limit", "stall": "did not answer in time",
+    "garbage": "sent something that is no answer",
+    "unauthorised": "refused the request", "short": "This is too long for every LLM that could answer",
+}  # fmt: skip
 
 
 def point(path: Path, model: str) -> None:
     """Let every LLM of this database be asked as that model."""
     with sqlite3.connect(path, timeout=30) as connection:
-        connection.execute("UPDATE llms SET endpoint = ?", (f"test/{model}",))
+        connection.execute("UPDATE llms SET endpoint = ?", (f"{'hasty' if model == 'stall' else 'test'}/{model}",))
 
 
 def ask(page: "Page", prompt: str) -> None:
     field = page.get_by_test_id("stChatInputTextArea")
     field.fill(prompt)
     field.press("Enter")
+
+
+def fails(page: "Page", path: Path, server: OpenAIServer, model: str, says: str) -> None:
+    """A provider that fails says how, the prompt is still there, and nobody was asked twice: the pick, then one other,
+    or all of five where each says that it is too long.
+    """
+    point(path, model)
+    ask(page, f"{PROMPT}, {model}")
+    page.get_by_text(f"{PROMPT}, {model}").first.wait_for()
+    page.get_by_text(says).first.wait_for()
+    page.get_by_role("button", name="Try again").wait_for()
+    assert page.get_by_text(f"{PROMPT}, {model}").first.is_visible()
+    shown = page.content()
+    assert PROVIDER_BODY not in shown and SECRET not in shown
+    assert server.seen[model] == (5 if model == "short" else 2)
 
 
 def test_from_a_prompt_to_a_rating_that_moves_the_choice(
@@ -42,7 +62,8 @@ def test_from_a_prompt_to_a_rating_that_moves_the_choice(
 ) -> None:
     monkeypatch.setenv("PREFROUTE_TEST_KEY", SECRET)
     provider = {"base_url": openai_server.base_url, "timeout": 60, "retries": 0, "key": "PREFROUTE_TEST_KEY"}
-    address = serve(PREFROUTE_DEVICE="cpu", PREFROUTE_PROVIDERS=json.dumps({"test": provider}))
+    providers = {"test": provider, "hasty": provider | {"timeout": 1}}
+    address = serve(PREFROUTE_DEVICE="cpu", PREFROUTE_PROVIDERS=json.dumps(providers))
     sign_in(page, address)
 
     # The decision stands there while the answer is still being written; a stop keeps what was written.
@@ -56,13 +77,8 @@ def test_from_a_prompt_to_a_rating_that_moves_the_choice(
     assert page.get_by_text(PROMPT).first.is_visible()
     assert openai_server.seen == {"endless": 1}
 
-    # A provider that fails says how, and the prompt is still there.
-    point(tmp_path / "app.db", "rate-limited")
-    ask(page, f"{PROMPT}, again")
-    page.get_by_text("has reached its rate limit").first.wait_for()
-    assert page.get_by_text(f"{PROMPT}, again").first.is_visible()
-    shown = page.content()
-    assert PROVIDER_BODY not in shown and SECRET not in shown
+    for model, says in FAILURES.items():
+        fails(page, tmp_path / "app.db", openai_server, model, says)
 
     # Both sides at the same time, then a vote that counts.
     point(tmp_path / "app.db", "slow")

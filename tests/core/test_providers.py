@@ -6,6 +6,7 @@ from core.domain import LLM, LLMId, Query, QueryId, Response
 from core.errors import FailureKind, InvalidInput, ProviderFailed
 from core.providers import Message, Provider, Providers, Reply, Stored
 from core.providers import upstream as upstream_module
+from core.providers.stored import StoredSource
 from core.settings import load_settings
 from tests.openai_server import PROVIDER_BODY, SECRET, OpenAIServer, words_of
 
@@ -86,6 +87,8 @@ def test_an_answer_streams_with_its_tokens_its_cost_and_the_key_in_the_header_al
         ("gateway", FailureKind.UNREACHABLE, 3),
         ("broken", FailureKind.GARBAGE, 1),
         ("unauthorised", FailureKind.REFUSED, 1),
+        ("short", FailureKind.TOO_LONG, 1),
+        ("narrow", FailureKind.TOO_LONG, 1),
         ("html", FailureKind.GARBAGE, 1),
         ("garbage", FailureKind.GARBAGE, 1),
         ("empty", FailureKind.GARBAGE, 1),
@@ -174,6 +177,32 @@ def test_the_second_llm_answers_once_and_it_is_said(ask, openai_server, book):
 def test_where_both_fail_both_reasons_are_given_and_no_third_is_asked(ask, openai_server):
     error = failure(lambda: ask().answer([llm("broken"), llm("html"), llm("fast")], ASKED))
     assert "broken:" in str(error) and "html, asked instead" in str(error) and not openai_server.seen["fast"]
+
+
+def test_what_is_too_long_for_some_goes_to_the_next_that_it_fits_and_it_is_said(ask, openai_server, book):
+    stream = ask().answer([llm("short"), llm("narrow"), llm("fast")], ASKED)
+    assert said(stream).startswith("fast")
+    assert stream.note == "This is too long for short, so fast answers. This is too long for narrow, so fast answers."
+    assert openai_server.seen == {"short": 1, "narrow": 1, "fast": 1} and len(book.charged) == 1
+
+
+def test_what_is_too_long_for_all_is_said_once_and_of_other_failures_still_only_one_is_made_good(ask, openai_server):
+    error = failure(lambda: ask().answer([llm("short"), llm("narrow")], ASKED))
+    assert error.kind == FailureKind.TOO_LONG and "every LLM that could answer (short, narrow)" in str(error)
+    assert said(ask().answer([llm("short"), llm("broken"), llm("fast")], ASKED)).startswith("fast")
+    openai_server.clear()
+    error = failure(lambda: ask().answer([llm("short"), llm("broken"), llm("html"), llm("fast")], ASKED))
+    assert error.kind == FailureKind.GARBAGE and not openai_server.seen["fast"]
+
+
+def test_a_stored_answer_comes_a_word_at_a_time_and_whoever_stops_it_waits_for_no_more(monkeypatch):
+    monkeypatch.setattr("core.providers.stored.LONGEST", 600.0)
+    source = StoredSource("one two three", pace=60.0)
+    pieces = iter(source)
+    assert next(pieces).text == "one "
+    source.close()
+    assert list(pieces) == []
+    assert [chunk.text for chunk in StoredSource("one two three", pace=0.001)] == ["one ", "two ", "three"]
 
 
 def test_a_budget_that_is_spent_stops_the_llm_before_anything_is_sent(ask, openai_server):

@@ -1,6 +1,7 @@
 """Answers and blind comparisons on the playground, against a real server of OpenAI's protocol that also fails."""
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -26,6 +27,7 @@ ADA = UserId("Ada")
 def _words_for_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested here does not hang on what an encoder makes of words."""
     monkeypatch.setattr("pages.parts.context.SentenceEncoder", lambda _: HashEncoder())
+    monkeypatch.setattr("pages.parts.context.PACE", 0.0)
 
 
 @pytest.fixture
@@ -173,6 +175,9 @@ def test_a_blind_comparison_is_a_rating_like_any_other_and_moves_the_choice_at_o
     assert "Saved: A is better" in words(app) and "nothing was trained in between" in words(app)
     assert len(app.metric) == 2 and store.revision() != before
     assert sum(server.seen.values()) == 2
+    pair = app.session_state["playground.pair"]
+    won = float(pair.llms[0].llm_id == pair.asked.pick.choice.llm)
+    assert rows(demo, "SELECT reward FROM routing_decisions") == [(won,)]  # the comparison is its decision's outcome
     with demo.read() as session:
         assert session.execute(text("SELECT reason, status FROM assignments")).all() == [("live", "rated")]
     app.run()
@@ -224,6 +229,41 @@ def test_a_vote_that_comes_too_soon_is_not_stored(
     button(app, "A is").click().run()
     assert "Too quick" in words(app) and len(store.history(ADA)) == 0
     assert "A is better" in labels(app)
+
+
+def test_a_stored_answer_is_watched_as_it_is_written_and_can_be_stopped(
+    open_page: Open, demo: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pages.parts.context.PACE", 60.0)
+    monkeypatch.setattr("core.providers.stored.LONGEST", 1e6)
+    app = open_page("playground", "Ada")
+    app.segmented_control(key="playground.then").set_value("Decide only").run()
+    app.chat_input[0].set_value(PROMPT).run()
+    button(app, "Let ").click().run()
+    writing: Writing = app.session_state["playground.answer"][1]
+    until = time.monotonic() + 60
+    while not writing.text and time.monotonic() < until:
+        time.sleep(0.01)
+    first = writing.text
+    assert first and not writing.finished and first.strip() in words(app.run())
+    button(app, "Stop").click().run()
+    assert writing.wait(60) and writing.text == first and "You stopped it here" in words(app.run())
+
+
+def test_what_is_too_long_for_the_pick_goes_to_the_next_that_it_fits(
+    open_page: Open, demo: Database, server: OpenAIServer
+) -> None:
+    point(demo, "short")
+    app = open_page("playground", "Ada")
+    app.segmented_control(key="playground.then").set_value("Decide only").run()
+    app.chat_input[0].set_value(PROMPT).run()
+    ranked = [priced.choice for priced in app.session_state["playground.asked"].ranked]
+    with demo.write() as session:
+        for fits in ranked[3:]:
+            session.execute(text("UPDATE llms SET endpoint = 'test/good' WHERE key = :key"), {"key": fits.llm})
+    settled(button(app, "Let ").click().run())
+    assert f"This is too long for {ranked[0].name}, so {ranked[3].name} answers." in words(app)
+    assert server.seen == {"short": 3, "good": 1} and "good says" in words(app)
 
 
 def test_without_a_provider_demo_llms_answer_from_what_they_wrote_and_a_blind_pair_names_nobody(
