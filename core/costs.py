@@ -9,7 +9,7 @@ Taste against money, as it is served: `tokens_of` and `query_cost` estimate what
 weighs it by alpha; `alpha_for_budget` and `threshold_for_share` choose the knob on queries of one's own.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,13 +208,18 @@ def tokens_of(text: str) -> int:
     return max(1, round(len(text) / CHARACTERS_PER_TOKEN))
 
 
+Tokens = TypeVar("Tokens", float, Floats)
+
+
 def query_cost(
-    input_price: float | None, output_price: float | None, input_tokens: float, output_tokens: float
-) -> float:
-    """Dollars of one call, from prices in dollars per million tokens; NaN where a price is unknown."""
+    input_price: float | None, output_price: float | None, input_tokens: Tokens, output_tokens: float
+) -> Tokens:
+    """Dollars of one call, or of several that differ in what goes in, from prices in dollars per million tokens; NaN
+    where a price is unknown.
+    """
     if input_price is None or output_price is None:
-        return float("nan")
-    return (input_price * input_tokens + output_price * output_tokens) / 1e6
+        return input_tokens * float("nan")
+    return (input_tokens * input_price + output_price * output_tokens) / 1e6
 
 
 def money_weight(alpha: float) -> float:
@@ -242,6 +247,13 @@ def priced_scores(probability: Floats, cost: Floats, alpha: float) -> Floats:
     dollars = np.where(np.isnan(cost), np.maximum(known, 0.0), cost)
     liking = np.log(np.maximum(probability, 1e-12))
     return np.asarray(max(1 - alpha, _LEAST_TASTE) * liking - alpha * dollars / ALPHA_DOLLARS)
+
+
+def shares_by_alpha(probability: Floats, cost: Floats, alphas: Floats) -> Floats:
+    """[A, L]: the share of these queries [N, L] that each LLM gets at each of A settings."""
+    llms = probability.shape[1]
+    picks = [priced_scores(probability, cost, float(alpha)).argmax(axis=1) for alpha in alphas]
+    return np.array([np.bincount(pick, minlength=llms) / max(len(pick), 1) for pick in picks]).reshape(-1, llms)
 
 
 def mean_cost(probability: Floats, cost: Floats, alpha: float) -> float:

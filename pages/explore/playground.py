@@ -23,6 +23,7 @@ from pages.parts.money import show_slider, show_willingness
 from pages.parts.panes import show_query
 from pages.parts.reasons import show_reasons
 from pages.parts.snippets import show_snippets
+from pages.parts.spending import show_spending
 
 ASKED = "playground.asked"
 PROMPT = "playground.prompt"
@@ -91,11 +92,11 @@ def may_propose(asked: Asked) -> bool:
 
 
 def answer(asked: Asked) -> None:
-    """Let the pick answer, and where it fails the runner-up. What was answered is not asked for again."""
+    """Let the pick answer, and where it fails the next one. What was answered is not asked for again."""
     token, writing = st.session_state.get(ANSWER, ("", None))
     if token == asked.token and writing is not None and not failed(writing):
         return
-    llms = [llm_of(priced.choice.llm) for priced in asked.ranked[:2] if ready(priced)]
+    llms = [llm_of(priced.choice.llm) for priced in asked.ranked if ready(priced)]
     st.session_state[ANSWER] = (asked.token, begin(asked, llms))
 
 
@@ -224,6 +225,7 @@ if here.registry.active() is None:
 taste, who = choose_taste(person)
 with st.expander("Cost, and what may be picked"):
     alpha = show_slider(taste, who)
+    show_spending(taste, who, alpha)
     if taste == person.name:
         show_willingness(person.name)
     allowed = choose_llms()

@@ -4,14 +4,17 @@ import json
 import shlex
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.domain import Outcome, UserId
+from core.domain import LLMId, Outcome, UserId
 from db.engine import Database
 from db.preferences import PreferenceStore
+from db.pricing import Past
 from pages.parts.snippets import curl, python
-from tests.pages.test_pages import button, words
+from pages.parts.spending import spending, spending_chart, worth_of
+from tests.pages.test_pages import button, sent, words
 from tests.planted import HashEncoder
 
 Open = Callable[..., AppTest]
@@ -102,6 +105,31 @@ def test_the_slider_says_what_it_would_do_to_ones_own_queries(
     rated(store, 3)
     app.run()
     assert "on your last 3 rated queries" in words(app) and "a query" in words(app)
+
+
+def test_every_setting_is_shown_at_once_with_the_number_of_queries(
+    open_page: Open, demo: Database, store: PreferenceStore
+) -> None:
+    rated(store, 3)
+    app = open_page("playground", "Ada")
+    next(t for t in app.toggle if t.label == "Show every setting at once").set_value(True).run()
+    assert not app.exception and "last 3 rated queries, each share to within" in words(app)
+    assert "liked 4 times in 5" in sent(app)
+
+
+def test_the_picture_of_all_settings_goes_from_the_cheapest_to_the_best_liked() -> None:
+    liked = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1]])
+    cost = np.tile([0.004, 0.001, 0.0001], (2, 1))
+    bands = spending(Past((LLMId("a"), LLMId("b"), LLMId("c")), ("A", "B", "C"), liked, cost))
+    assert bands.groupby("worth")["share"].sum().round(9).eq(1).all()
+    ends = bands[bands["worth"].isin([bands["worth"].min(), bands["worth"].max()])].pivot(
+        index="worth", columns="llm", values="share"
+    )
+    assert ends.to_numpy().tolist() == [[0, 0, 1], [0.5, 0.5, 0]]
+    assert (bands["low"] <= bands["share"]).all() and (bands["share"] <= bands["high"]).all()
+    drawn = spending_chart(bands, ["C", "B", "A", "never used"], worth_of(0.5)).to_dict()
+    assert drawn["layer"][0]["encoding"]["color"]["scale"]["domain"] == ["C", "B", "A"]
+    assert worth_of(0) == np.inf and worth_of(0.5) == pytest.approx(1.386, abs=1e-3) and worth_of(1) == 0
 
 
 def test_why_is_answered_when_asked_for(open_page: Open, demo: Database) -> None:
