@@ -1,5 +1,6 @@
 """How fast and how large serving is: decisions from memory, of unseen prompts, in batches, over HTTP; and what 10,000
-people take. Every figure stands beside a bare one of the same run, because absolute times tell more of the machine.
+people take. Every figure stands beside a bare one of the same run, and CPU time beside the clock's, because absolute
+times tell more of the machine and of who else uses it.
 """
 
 import http.client
@@ -91,11 +92,15 @@ def _in_process(database: Database, decisions: int) -> dict[str, Any]:
     matrix = np.random.default_rng(0).normal(size=(384, 384)).astype(np.float32)
     product = _times(lambda i: matrix @ matrix[i % 384], decisions)
     progress("decisions from memory")
+    began = time.process_time()
     decide = _times(lambda i: live.consider(wanted[i % 20], [queries[i % len(queries)]], "benchmark"), decisions)
+    decide_cpu = (time.process_time() - began) * 1000 / decisions
     progress("unseen prompts of 20 words")
     words = [[WORDS[(i * 7 + j * (1 + i % 5)) % 12] for j in range(19)] for i in range(30)]
     prompts = [Query.typed(f"{' '.join(said)} {i}") for i, said in enumerate(words)]
+    began = time.process_time()
     prompt = _times(lambda i: live.consider(wanted[i % 20], [prompts[i]], "benchmark"), len(prompts))
+    prompt_cpu = (time.process_time() - began) * 1000 / len(prompts)
     progress("batches of 1,000")
     thousand = [queries[i % len(queries)] for i in range(1000)]
     batch = _times(lambda i: live.consider(wanted[i % 20], thousand, "benchmark"), 5)
@@ -105,7 +110,8 @@ def _in_process(database: Database, decisions: int) -> dict[str, Any]:
         "product_p50_ms": base, "decide_p50_ms": float(np.median(decide)),
         "decide_p50_ms_ratio": float(np.median(decide)) / base, "decide_p95_ms": float(np.quantile(decide, 0.95)),
         "decide_p95_ms_ratio": float(np.quantile(decide, 0.95)) / float(np.quantile(product, 0.95)),
-        "prompt_p50_ms": float(np.median(prompt)), "prompt_p50_ms_ratio": float(np.median(prompt)) / base,
+        "decide_cpu_ms": decide_cpu, "prompt_p50_ms": float(np.median(prompt)),
+        "prompt_p50_ms_ratio": float(np.median(prompt)) / base, "prompt_cpu_ms": prompt_cpu,
         "batch_per_s": float(rate), "batch_per_s_ratio": float(rate / bare),
     }  # fmt: skip
 
@@ -121,7 +127,9 @@ def _times(work: Callable[[int], object], times: int) -> NDArray[np.float64]:
 
 
 def _over_http(url: str, key: str, clients: int) -> dict[str, Any]:
-    """Decisions over HTTP by clients that each ask ten times a second, beside a FastAPI route that does nothing."""
+    """Decisions over HTTP by clients that each ask ten times a second, beside a FastAPI route that does nothing: times,
+    and the server's CPU time a request.
+    """
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "bare.py").write_text(BARE, encoding="utf-8")
@@ -130,13 +138,17 @@ def _over_http(url: str, key: str, clients: int) -> dict[str, Any]:
             ("http_p95_ms", ["uvicorn", "--factory", "api.app:serve_app"], str(ROOT)),
         ):
             progress(f"{clients} clients: {name}")
-            with _served(command, where, url) as port:
-                found[name] = float(np.quantile(_asked(port, key, clients), 0.95))
+            with _served(command, where, url) as (port, process):
+                took, cpu = _asked(port, key, clients, process)
+                found[name] = float(np.quantile(took, 0.95))
+                found[name.replace("p95", "cpu")] = cpu
+    found["http_overhead_p95_ms"] = found["http_p95_ms"] - found["bare_http_p95_ms"]
     return found | {"http_p95_ms_ratio": found["http_p95_ms"] / found["bare_http_p95_ms"]}
 
 
 @contextmanager
-def _served(command: list[str], where: str, url: str) -> Iterator[int]:
+def _served(command: list[str], where: str, url: str) -> Iterator[tuple[int, int]]:
+    """A server's port and process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -151,17 +163,30 @@ def _served(command: list[str], where: str, url: str) -> Iterator[int]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _asked(port: int, key: str, clients: int, each: int = 30) -> NDArray[np.float64]:
-    """[clients * each] milliseconds, after every client has asked everything once."""
+def _cpu_seconds(process: int) -> float:
+    """What a process has used of the CPU; not a number where the system does not tell (outside Linux)."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # in user mode and in the kernel
+
+
+def _asked(port: int, key: str, clients: int, process: int, each: int = 30) -> tuple[NDArray[np.float64], float]:
+    """[clients * each] milliseconds, after every client has asked everything once; and the server's CPU milliseconds a
+    request.
+    """
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     queries = [query.text for query in demo_bundle().queries]
     found = np.empty((clients, each))
+    used: list[float] = []
+    warm = threading.Barrier(clients, lambda: used.append(_cpu_seconds(process)))
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
@@ -174,9 +199,12 @@ def _asked(port: int, key: str, clients: int, each: int = 30) -> NDArray[np.floa
             response.read()
             took = time.perf_counter() - began
             assert response.status == 200, response.status
-            if i >= 0:
-                found[number, i] = took * 1000
-                time.sleep(max(0.1 - took, 0))
+            if i < 0:
+                warm.wait()
+                time.sleep(0.1 * number / clients)  # they do not ask all at the same instant
+                continue
+            found[number, i] = took * 1000
+            time.sleep(max(0.1 - took, 0))
         connection.close()
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
@@ -184,7 +212,7 @@ def _asked(port: int, key: str, clients: int, each: int = 30) -> NDArray[np.floa
         thread.start()
     for thread in threads:
         thread.join()
-    return found.ravel()
+    return found.ravel(), (_cpu_seconds(process) - used[0]) * 1000 / found.size
 
 
 def _memory(database: Database, users: int) -> tuple[float, float]:

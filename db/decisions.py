@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.domain import Bundle, Comparison, LLMId, Outcome, Query, QueryId, Response, User, UserId, content_hash
@@ -18,10 +19,23 @@ from db.base import parts, utc_now
 from db.engine import Database
 from db.events import APP
 from db.models import LLMRow, QueryRow, RoutingDecisionRow, UserRow
+from db.together import Together
 
 FALLBACK = "api: the runner-up answered"  # sources of decisions that tell nothing about the LLM decided for
 FAILED = "api: nobody answered"
 REWARDS = {Outcome.TIE: 0.5, Outcome.BOTH_BAD: 0.0}
+
+
+def _id_of(column: InstrumentedAttribute[int], name: InstrumentedAttribute[str], given: str) -> Any:
+    return select(column).where(name == bindparam(given)).scalar_subquery()
+
+
+# Names become numbers in the statement itself: one round trip for a decision, and for a thousand.
+_KEEP = insert(RoutingDecisionRow.__table__).values(  # type: ignore[arg-type]  # a Table, seen as its base
+    user_id=_id_of(UserRow.id, UserRow.name, "who"),
+    query_id=_id_of(QueryRow.id, QueryRow.key, "asked"),
+    llm_id=_id_of(LLMRow.id, LLMRow.key, "picked"),
+)
 
 
 def new_key() -> str:
@@ -50,30 +64,36 @@ class Decisions:
 
     def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
         self._database, self._clock = database, clock
+        self._together = Together(self._write)
 
     def keep(self, decided: Sequence[Decided]) -> None:
-        """Write decisions down in one transaction; unknown users and queries become null. Raises NotFound for an LLM
-        that nobody knows.
+        """Write decisions down in one transaction, with those that other threads bring meanwhile; unknown users and
+        queries become null. Raises NotFound for an LLM that nobody knows: then none of these is kept.
         """
+        if decided:
+            self._together(decided)
+
+    def _write(self, decided: Sequence[Decided]) -> None:
         now = self._clock()
-        with self._database.write() as session:
-            llms = _ids(session, LLMRow.key, LLMRow.id, {d.llm for d in decided})
-            users = _ids(session, UserRow.name, UserRow.id, {d.user for d in decided if d.user})
-            queries = _ids(session, QueryRow.key, QueryRow.id, {d.query_id for d in decided})
-            if missing := {d.llm for d in decided} - set(llms):
-                raise NotFound(f"There is no LLM '{min(missing)}'.")
-            rows = [
-                {
-                    "key": d.key, "user_id": users.get(d.user), "query_key": d.query_id,
-                    "query_id": queries.get(d.query_id), "router_version_id": d.version, "llm_id": llms[d.llm],
-                    "probabilities": {key: float(p) for key, p in d.probabilities.items()},
-                    "propensity": float(d.propensity), "history_count": d.history_count, "source": d.source,
-                    "decided_at": now, "alpha": d.alpha,
-                }
-                for d in decided
-            ]  # fmt: skip
-            for part in parts(rows):
-                session.execute(insert(RoutingDecisionRow), list(part))
+        rows = [
+            {
+                "key": d.key, "who": d.user, "query_key": d.query_id, "asked": d.query_id,
+                "router_version_id": d.version, "picked": d.llm,
+                "probabilities": {key: float(p) for key, p in d.probabilities.items()},
+                "propensity": float(d.propensity), "history_count": d.history_count, "source": d.source,
+                "decided_at": now, "alpha": d.alpha,
+            }
+            for d in decided
+        ]  # fmt: skip
+        try:
+            with self._database.write() as session:
+                session.connection().execute(_KEEP, rows)
+        except IntegrityError:  # an LLM that is gone leaves null where there must be one
+            with self._database.read() as session:
+                known = _ids(session, LLMRow.key, LLMRow.id, {d.llm for d in decided})
+            if missing := {d.llm for d in decided} - set(known):
+                raise NotFound(f"There is no LLM '{min(missing)}'.") from None
+            raise
 
     def thumbs(self, key: str, user: UserId, *, up: bool) -> None:
         """A person's thumb on a decision made for them; the last one counts. Raises NotFound, NotAllowed."""
@@ -114,6 +134,19 @@ class Decisions:
                 note(session, now, user, "rate", said.key)
             return bool(added)
 
+    def compared(self, key: str, user: UserId, sides: tuple[LLMId, LLMId], outcome: Outcome) -> bool:
+        """What a person said of two responses, written live for a decision of theirs and rated as any pair is, becomes
+        that decision's reward; the last word counts. False where neither side is by the LLM decided for, as after the
+        price was weighed anew. Raises NotFound, NotAllowed.
+        """
+        now = self._clock()
+        with self._database.write() as session:
+            row = _own(session, key, user)
+            worth = _worth(session, row, sides, outcome)
+            if worth is not None:
+                row.reward, row.rewarded_at = worth, now
+            return worth is not None
+
     def logged(self) -> LoggedChoices:
         """Every rewarded decision whose own LLM answered, oldest first."""
         row = RoutingDecisionRow
@@ -151,9 +184,16 @@ def _reward(
 ) -> None:  # fmt: skip
     if row.query_key != query.query_id:
         raise InvalidInput("The decision was about another query. Nothing was stored.")
-    served = session.scalar(select(LLMRow.key).where(LLMRow.id == row.llm_id))
-    sides = [answer.llm_id for answer in answers]
-    if served not in sides:
+    worth = _worth(session, row, (answers[0].llm_id, answers[1].llm_id), outcome)
+    if worth is None:
         raise InvalidInput("Neither answer is by the LLM that was decided for. Nothing was stored.")
-    won = (outcome == Outcome.A) == (sides.index(LLMId(served)) == 0)
-    row.reward, row.rewarded_at = REWARDS.get(outcome, float(won)), now
+    row.reward, row.rewarded_at = worth, now
+
+
+def _worth(session: Session, row: RoutingDecisionRow, sides: tuple[LLMId, LLMId], outcome: Outcome) -> float | None:
+    """The reward of a decision by what was said of two sides; None where neither is by its LLM."""
+    served = session.scalar(select(LLMRow.key).where(LLMRow.id == row.llm_id))
+    if served not in sides:
+        return None
+    won = (outcome == Outcome.A) == (served == sides[0])
+    return REWARDS.get(outcome, float(won))

@@ -75,6 +75,14 @@ class Database:
             yield session
 
     @contextmanager
+    def glance(self) -> Iterator[Connection]:
+        """`read` for the few columns that every request asks for, without what a session around them costs: statements
+        name columns of tables, not attributes of rows.
+        """
+        with _translated(self._engine.url), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self, *, long: bool = False) -> Iterator[Session]:
         """A transaction that commits at the end, or leaves nothing when the block raises. On SQLite all others wait:
         for `patience` seconds, or where it is announced as `long` until it ends, in this process and in others.
@@ -208,16 +216,20 @@ def _turn_on_wal(connection: sqlite3.Connection, deadline: float) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     begin = connection.get_execution_options().get("begin", "BEGIN")
     query_only = begin == "BEGIN"
+    driver: Any = connection.connection.driver_connection  # directly: this is done for every decision
     if connection.info.get("query_only") is not query_only:
-        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
+        driver.execute(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
         connection.info["query_only"] = query_only
+    if query_only:
+        driver.execute(begin)
+        return
     begun = False
     while not begun:
         try:
             connection.exec_driver_sql(begin)
             begun = True
         except sql.OperationalError as error:  # SQLite waited as long as it was told to
-            if query_only or "locked" not in str(error.orig) or not longs.at_work(connection.engine.url):
+            if "locked" not in str(error.orig) or not longs.at_work(connection.engine.url):
                 raise
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from core.domain import MAX_NAME
 from core.errors import InvalidInput, NotFound
@@ -91,9 +92,8 @@ class ApiKeys:
 
     def find(self, key: str) -> ApiKey | None:
         """The key of this text; None where there is none or it is revoked."""
-        wanted = (ApiKeyRow.key_hash == _hash(key), ApiKeyRow.revoked_at.is_(None))
-        with self._database.read() as session:
-            row = session.scalar(select(ApiKeyRow).where(*wanted))
+        with self._database.glance() as connection:
+            row = connection.execute(_OPENS, {"key_hash": _hash(key)}).one_or_none()
         return _value(row) if row else None
 
 
@@ -102,7 +102,11 @@ def _hash(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _value(row: ApiKeyRow) -> ApiKey:
+_KEYS = ApiKeyRow.__table__
+_OPENS = select(_KEYS).where(_KEYS.c.key_hash == bindparam("key_hash"), _KEYS.c.revoked_at.is_(None))
+
+
+def _value(row: Any) -> ApiKey:
     scopes = tuple(Scope(scope) for scope in row.scopes)
     return ApiKey(
         row.id, row.name, row.hint, scopes, row.per_minute, row.created_by, row.created_at, row.revoked_at

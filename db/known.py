@@ -5,7 +5,7 @@ removal, and change of an LLM, whoever made it in whatever process.
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, select
 
@@ -13,21 +13,35 @@ from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Query, QueryId, UserId
 from db.drift import mark
 from db.engine import Database
-from db.models import ComparisonRow, LLMRow, UserRow
+from db.models import ComparisonRow, LLMRow, RouterActivationRow, UserRow
 from db.preferences import PreferenceStore
 
 MOST_KEPT = 10_000  # people; what they said takes some 10 kB each (`python -m benchmarks latency`)
 
+_said, _users, _llms = ComparisonRow.__table__.c, UserRow.__table__.c, LLMRow.__table__.c
+_served = RouterActivationRow.__table__.c
 # Events are only ever added, and removed with their source or their person: equal greatest id and number, equal
 # ratings. Which of them route is the person's choice.
-_USER = select(UserRow.id).where(UserRow.name == bindparam("user")).scalar_subquery()
-_EVENTS = select(func.max(ComparisonRow.id), func.count(ComparisonRow.id), mark(_USER)).where(
-    ComparisonRow.user_id == _USER
-)
+_USER = select(_users.id).where(_users.name == bindparam("user")).scalar_subquery()
+_FACTS = select(
+    select(_served.version_id).order_by(_served.id.desc()).limit(1).scalar_subquery(),
+    func.max(_said.id),
+    func.count(_said.id),
+    mark(_USER),
+).where(_said.user_id == _USER)
 _LLMS = select(
-    LLMRow.key, LLMRow.name, LLMRow.family, LLMRow.description, LLMRow.input_price, LLMRow.output_price,
-    LLMRow.endpoint,
-).order_by(LLMRow.id)  # fmt: skip
+    _llms.key, _llms.name, _llms.family, _llms.description, _llms.input_price, _llms.output_price, _llms.endpoint
+).order_by(_llms.id)
+
+
+class Facts(NamedTuple):
+    """What a decision hangs on, read in one glance: the version in service, if any, this user's events and which
+    of them count, the LLMs.
+    """
+
+    version: int | None
+    events: tuple[Any, ...]
+    llms: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(slots=True)
@@ -46,30 +60,43 @@ class Histories:
         self._queries: dict[QueryId, Query] = {}  # the same query of many people is one value
         self._llms: tuple[object, tuple[LLM, ...]] = ((), ())
 
-    def of(self, user: UserId) -> PreferenceDataset:
-        """What this user said that is in force, over all LLMs; empty for a stranger. The same object until a fact
-        changes.
-        """
-        with self._database.read() as session:
-            events = tuple(session.execute(_EVENTS, {"user": user}).one())
-            rows = tuple(tuple(row) for row in session.execute(_LLMS))
+    def facts(self, user: UserId) -> Facts:
+        """What holds now."""
+        with self._database.glance() as connection:
+            version, *events = connection.execute(_FACTS, {"user": user}).one()
+            return Facts(version, tuple(events), tuple(map(tuple, connection.execute(_LLMS))))
+
+    def llms(self, facts: Facts) -> tuple[LLM, ...]:
+        """The LLMs of these facts; the same object as long as they are the newest."""
         with self._lock:
-            if self._llms[0] != rows:
-                self._llms = rows, tuple(_llm(*row) for row in rows)
-                self._known.clear()
+            return self._newest(facts)
+
+    def of(self, user: UserId, facts: Facts | None = None) -> PreferenceDataset:
+        """What this user said that is in force, over all LLMs; empty for a stranger. The same object until a fact
+        changes. `facts` are those of this user, where they were read already.
+        """
+        facts = facts or self.facts(user)
+        with self._lock:
+            self._newest(facts)
             known = self._known.get(user)
-            if known is not None and known.events == events:
+            if known is not None and known.events == facts.events:
                 self._known.move_to_end(user)
                 return known.history
-        history = self._store.history(user)  # newer than `events`, at worst: then it is read again next time
+        history = self._store.history(user)  # newer than the facts, at worst: then it is read again next time
         with self._lock:
             history = replace(history, queries=tuple(self._queries.setdefault(q.query_id, q) for q in history.queries))
             if history.llms == self._llms[1]:
                 history = replace(history, llms=self._llms[1])
-                self._known[user] = _Known(events, history)
+                self._known[user] = _Known(facts.events, history)
                 self._known.move_to_end(user)
                 self._forget()
         return history
+
+    def _newest(self, facts: Facts) -> tuple[LLM, ...]:
+        if self._llms[0] != facts.llms:
+            self._llms = facts.llms, tuple(_llm(*row) for row in facts.llms)
+            self._known.clear()
+        return self._llms[1]
 
     def _forget(self) -> None:
         if len(self._known) > self._most:

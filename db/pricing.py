@@ -75,16 +75,10 @@ def expected_costs(
     llms: Sequence[tuple[LLMId, _Listed]], queries: Sequence[Query], tokens: Mapping[LLMId, float]
 ) -> Floats:
     """[Q, L] dollars: the query's own length in, the LLM's usual length out (the mean of all where it is unknown)."""
-    usual = float(np.mean(list(tokens.values()))) if tokens else USUAL_TOKENS
-    return np.array(
-        [
-            [
-                query_cost(llm.input_price, llm.output_price, tokens_of(query.text), tokens.get(key, usual))
-                for key, llm in llms
-            ]
-            for query in queries
-        ]
-    ).reshape(len(queries), len(llms))
+    usual = sum(tokens.values()) / len(tokens) if tokens else USUAL_TOKENS
+    words = np.array([tokens_of(query.text) for query in queries], float)
+    each = [query_cost(llm.input_price, llm.output_price, words, tokens.get(key, usual)) for key, llm in llms]
+    return np.stack(each, 1) if each else np.zeros((len(queries), 0))
 
 
 def ranked(

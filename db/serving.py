@@ -118,8 +118,11 @@ class Serving:
     def service(self) -> Service:
         """The router in service now. Raises CorruptArtifact when its bytes are damaged."""
         active = self._registry.active_id()
+        return self._service(active, () if active is None else self._store.llms())
+
+    def _service(self, active: int | None, llms: tuple[LLM, ...]) -> Service:
+        """The router of this version, or the population's, with a column for each of `llms`."""
         fact = self._store.revision() if active is None else active
-        llms = () if active is None else self._store.llms()
         with self._lock:
             if self._loaded is None or self._loaded[0] != fact:
                 self._loaded = fact, Service(self._population(), None) if active is None else self._load(active)
@@ -163,8 +166,12 @@ class Serving:
         """What the router in service, or another version, says about these queries: the fast way, without intervals
         and reasons. LLMs that are gone since have no part in it.
         """
-        service = self.service() if version is None else self.version(version)
-        history = self._histories.of(user)
+        facts = self._histories.facts(user)
+        if version in (None, facts.version):
+            service = self._service(facts.version, self._histories.llms(facts) if facts.version else ())
+        else:
+            service = self.version(version)
+        history = self._histories.of(user, facts)
         by_id = {llm.llm_id: llm for llm in history.llms}
         columns = [i for i, llm in enumerate(service.router.llms) if llm in by_id]
         llms = tuple(by_id[service.router.llms[i]] for i in columns)

@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,7 +25,9 @@ from core.network import NetworkShape, Nodes, Posterior, PosteriorGAT, ratings_o
 from core.newcomers import welcomed
 from core.optimisation import Epoch, FitReport, TrainConfig, fit_network
 from core.routers.base import Probabilities, States, softmax
-from core.routers.remembered import remembered
+from core.routers.remembered import remembered, remembered_queries
+
+Floats32 = NDArray[np.float32]
 
 PEOPLE_AT_ONCE = 256  # in one batch: the posterior's columns are as long as the longest history in it
 
@@ -58,7 +61,7 @@ class GatRouter:
         fitted = fit_network(train_part, validation, encoder, config, on_epoch)
         return cls(fitted.network, train_part.llms, fitted.tasks, encoder), fitted.report
 
-    @property
+    @cached_property
     def llms(self) -> tuple[LLMId, ...]:
         return tuple(m.llm_id for m in self.known_llms)
 
@@ -67,7 +70,7 @@ class GatRouter:
     ) -> Probabilities:
         """See `Router`. The Laplace mode of the user's weights decides."""
         posterior, phi, base = self._inference(user, queries, history)
-        return softmax((base + phi @ posterior.w[0]).cpu().numpy())
+        return softmax(base + phi @ posterior.w[0].cpu().numpy())
 
     def predict_draws(
         self,
@@ -80,7 +83,8 @@ class GatRouter:
         """[n, Q, L] probabilities under n draws of the user's weights from the posterior: quantiles are intervals, a
         draw is a Thompson sample. Same seed, same draws.
         """
-        posterior, phi, base = self._inference(user, queries, history)
+        posterior, phi_of, base_of = self._inference(user, queries, history)
+        phi, base = (torch.from_numpy(part).to(self.network.mu.device) for part in (phi_of, base_of))
         cholesky = torch.linalg.cholesky(posterior.precision[0])  # precision = C C'
         normal = torch.from_numpy(np.random.default_rng(seed).standard_normal((len(cholesky), n)).astype(np.float32))
         # covariance = C'^-1 C^-1, so C'^-1 times a standard normal has it
@@ -111,21 +115,25 @@ class GatRouter:
 
     def _inference(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None
-    ) -> tuple[Posterior, Tensor, Tensor]:
+    ) -> tuple[Posterior, Floats32, Floats32]:
+        """The person's posterior, and phi [Q, L, D] and s0 [Q, L] of queries."""
+
         def read() -> Posterior:
             return self._posterior(self.own_ratings(user, history), ())[0]
 
         posterior = remembered(history, self.network, user, read)
-        return posterior, *self._asked(queries)
+        phi, base = remembered_queries(self.network, queries, self._asked)
+        return posterior, phi, base
 
-    def _asked(self, queries: Sequence[Query]) -> tuple[Tensor, Tensor]:
+    def _asked(self, queries: Sequence[Query]) -> tuple[Floats32, Floats32]:
         """Features phi [Q, L, D] and s0 [Q, L] of queries, which no rating has a part in."""
         device, encoder = self.network.mu.device, self.encoder
         asked = torch.from_numpy(query_vectors(queries, encoder)).to(device)
         tasks = torch.from_numpy(task_rows(queries, self.tasks)).to(device)
         llms = torch.from_numpy(llm_vectors(self.known_llms, encoder)).to(device)
         with torch.no_grad():
-            return self.network.features(self.network.states(asked, tasks, llms))
+            phi, base = self.network.features(self.network.states(asked, tasks, llms))
+        return phi.cpu().numpy(), base.cpu().numpy()
 
     def _features(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Tensor, Tensor]:
         """Posterior of the users in `own`, phi [Q, L, D] and s0 [Q, L] of the asked queries."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Query, UserId
-from core.encoders import TextEncoder
+from core.encoders import RecentTexts, TextEncoder
 from core.errors import CorruptArtifact, NotEnoughData
 from core.evaluation import Predictions, predict_pairs
 from core.optimisation import Epoch, FitReport, TrainConfig
@@ -154,8 +154,11 @@ class LadderRouter:
 
     def weights_for(self, ratings: int) -> Floats:
         """[K]: the rungs' weights for a person of so many ratings, interpolated over log(1 + n)."""
-        at = np.log1p(self.knots)
-        return np.array([np.interp(np.log1p(ratings), at, column) for column in self.weights.T])
+        place = float(np.interp(np.log1p(ratings), np.log1p(self.knots), np.arange(len(self.knots))))
+        below, part = int(place), place % 1
+        above = min(below + 1, len(self.knots) - 1)
+        weights: Floats = (1 - part) * self.weights[below] + part * self.weights[above]
+        return weights
 
     def predict_draws(
         self,
@@ -268,6 +271,8 @@ class LadderRouter:
 
     def _sharing_texts(self) -> list[Any]:
         """The rungs, encoding every text once between them."""
+        if isinstance(self.encoder, RecentTexts | EncodedOnce):  # as it is when serving: texts are remembered already
+            return [*self.lower, self.gat]
         once = EncodedOnce(self.encoder)
         return [_reading(rung, once) for rung in (*self.lower, self.gat)]
 

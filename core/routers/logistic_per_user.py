@@ -16,7 +16,7 @@ from core.routers.base import Probabilities, softmax
 from core.routers.calibration import log_loss
 from core.routers.fold_in import Contrast, best_precision, fold_in
 from core.routers.own_ratings import OwnRatings, own_ratings, people
-from core.routers.remembered import remembered
+from core.routers.remembered import remembered, remembered_queries
 from core.routers.stored import StoredRouter
 from core.routers.vectors import EncodedOnce, query_vectors, task_names, task_rows
 from core.strengths import Floats
@@ -77,7 +77,8 @@ class LogisticPerUserRouter(StoredRouter):
         if own:
             folded = remembered(history, self.weights, user, lambda: fold_in(self._contrast(own), self.precision))
             weights = weights + folded.reshape(weights.shape)
-        return softmax(self._inputs(queries) @ weights.T)
+        (z,) = remembered_queries(self.weights, queries, lambda new: (self._inputs(new),))
+        return softmax(z @ weights.T)
 
     def _inputs(self, queries: Sequence[Query]) -> Floats:
         """[Q, D]: z(q)."""

@@ -23,7 +23,7 @@ from core.routers.base import Probabilities, softmax
 from core.routers.descent import Columns, Descent, arrays, check_both_parts, descend, noisy, seeded, tensor
 from core.routers.fold_in import Contrast, best_precision, fold_in
 from core.routers.own_ratings import OwnRatings, own_ratings, people
-from core.routers.remembered import remembered
+from core.routers.remembered import remembered, remembered_queries
 from core.routers.stored import StoredRouter
 from core.routers.vectors import EncodedOnce, query_vectors, task_names, task_rows
 from core.strengths import Floats
@@ -95,7 +95,8 @@ class MatrixFactorizationRouter(StoredRouter):
             weight = weight + remembered(
                 history, self.factors["llm"], user, lambda: fold_in(self._contrast(own), self.precision)
             )
-        return softmax((self._projected(queries) * weight) @ self.factors["llm"].T + self.factors["bias"])
+        (z,) = remembered_queries(self.factors["llm"], queries, lambda new: (self._projected(new),))
+        return softmax((z * weight) @ self.factors["llm"].T + self.factors["bias"])
 
     def _projected(self, queries: Sequence[Query]) -> Floats:
         """[Q, H]: z."""

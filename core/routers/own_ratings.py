@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from core.dataset import PreferenceDataset
 from core.domain import LLMId, Query, UserId
+from core.routers.remembered import remembered
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -35,6 +36,12 @@ def own_ratings(user: UserId, history: PreferenceDataset | None, llms: Sequence[
     nothing = np.zeros(0, np.int64)
     if history is None or user not in history.user_row:
         return OwnRatings((), nothing, nothing, nothing, np.zeros(0))
+    if history.users == (user,):  # one person's own history: every rung of a ladder asks it the same
+        return remembered(history, own_ratings, (user, tuple(llms)), lambda: _read(user, history, llms))
+    return _read(user, history, llms)
+
+
+def _read(user: UserId, history: PreferenceDataset, llms: Sequence[LLMId]) -> OwnRatings:
     column = {llm: i for i, llm in enumerate(llms)}
     to_column = np.array([column.get(m.llm_id, -1) for m in history.llms], np.int64)
     rows = np.flatnonzero(history.user == history.user_row[user])

@@ -14,6 +14,7 @@ from core.routers.base import Probabilities, softmax
 from core.routers.best_llm import population_counts
 from core.routers.calibration import Calibrated, calibrate
 from core.routers.own_ratings import own_ratings
+from core.routers.remembered import remembered
 from core.routers.stored import StoredRouter
 from core.routers.vectors import task_names, task_rows
 from core.routers.win_rates import Floats, WinCounts, logit, sigmoid
@@ -81,11 +82,16 @@ class UserTaskBestRouter(StoredRouter):
         """See `Router`. The same row for every query of one user and task; a task never seen takes the user's rates
         over all tasks.
         """
+        probabilities = remembered(history, self.population, user, lambda: self._of_tasks(user, history))
+        return probabilities[task_rows(queries, self.tasks)]
+
+    def _of_tasks(self, user: UserId, history: PreferenceDataset | None) -> Probabilities:
+        """[T + 1, L]: what is predicted for a query of each task."""
         own = own_ratings(user, history, self.llms)
         group = task_rows(own.queries, self.tasks)[own.query]
         counts = WinCounts.by_group(group, len(self.tasks) + 1, own.a, own.b, own.label, len(self.llms))
-        rates = _rates(counts, self.population, self.task, Shrinkage(*self.shrinkage))  # [T + 1, L]
-        return softmax(self.scale * logit(rates)[task_rows(queries, self.tasks)])
+        rates = _rates(counts, self.population, self.task, Shrinkage(*self.shrinkage))
+        return softmax(self.scale * logit(rates))
 
 
 def _task_rates(counts: WinCounts, population: Floats, shrinkage: Shrinkage) -> Floats:

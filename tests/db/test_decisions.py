@@ -8,6 +8,7 @@ from db.calls import CallLedger
 from db.decisions import FALLBACK, Decided, Decisions
 from db.models import AuditEventRow, RoutingDecisionRow
 from db.people import People
+from tests.db.worlds import at_once, statements, world
 
 ASKED = Query.typed("Is it going to rain?")
 TWO = (LLMId("llm-0"), LLMId("llm-1"))
@@ -55,11 +56,27 @@ def test_a_comparison_rewards_the_decision_and_is_a_rating_in_force(decisions, d
 def test_someone_new_is_taken_in_and_a_simulated_user_is_not(decisions, store, database):
     assert decisions.compare(UserId("Newcomer"), ASKED, answers(), Outcome.A, None)
     assert not People(database).get(UserId("Newcomer")).simulated and len(store.history(UserId("Newcomer"))) == 1
-    from tests.db.worlds import world
-
     store.add_bundle(world(source="robots", ratings=1))
     with pytest.raises(InvalidInput, match="simulated"):
         decisions.compare(UserId("robot"), ASKED, answers(), Outcome.A, None)
+
+
+@pytest.mark.parametrize(
+    ("sides", "outcome", "expected"),
+    [
+        (TWO, Outcome.A, 1.0), (TWO[::-1], Outcome.A, 0.0), (TWO, Outcome.TIE, 0.5), (TWO, Outcome.BOTH_BAD, 0.0),
+        ((TWO[1], LLMId("llm-2")), Outcome.A, None),
+    ],
+)  # fmt: skip
+def test_a_pair_that_was_rated_here_rewards_its_decision_if_its_llm_is_a_side(
+    decisions, database, sides, outcome, expected
+):
+    made = decided()
+    decisions.keep([made])
+    assert decisions.compared(made.key, UserId("Ada"), sides, outcome) is (expected is not None)
+    assert reward(database, made.key) == expected and len(decisions.logged()) == (expected is not None)
+    with pytest.raises(NotAllowed):
+        decisions.compared(made.key, UserId("Bob"), sides, outcome)
 
 
 def test_what_does_not_fit_the_decision_is_refused_and_stores_nothing(decisions, store, database):
@@ -88,6 +105,27 @@ def test_the_log_gives_what_was_rewarded_and_answered_by_the_llm_decided_for(dec
     logged = decisions.logged()
     assert logged.llms == TWO and logged.chosen.tolist() == [0, 1] and logged.reward.tolist() == [1, 0]
     assert logged.propensity.tolist() == [0.75, 0.75]
+
+
+def test_decisions_of_many_threads_are_all_kept_and_one_of_an_llm_that_is_gone_takes_no_other_along(
+    decisions, database
+):
+    made = [decided(llm=LLMId("gone") if i == 5 else TWO[0]) for i in range(12)]
+    results = at_once(12, lambda i: decisions.keep([made[i]]))
+    assert [type(result) for result in results] == [NotFound if i == 5 else type(None) for i in range(12)]
+    with database.read() as session:
+        rows = session.scalars(select(RoutingDecisionRow)).all()
+        assert {row.key for row in rows} == {each.key for each in made if each.llm == TWO[0]}
+        assert all(row.user_id is not None and row.query_id is None for row in rows)
+    with pytest.raises(NotFound, match="no LLM 'gone'"):
+        decisions.keep([decided(), decided(llm=LLMId("gone"))])
+
+
+def test_writing_decisions_down_is_one_statement_however_many_there_are(decisions, database):
+    with statements(database) as sent:
+        decisions.keep([decided() for _ in range(600)])
+        decisions.keep([])
+    assert len(sent) == 1
 
 
 def test_an_erased_person_takes_their_decisions_along(decisions, database):

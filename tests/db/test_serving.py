@@ -11,10 +11,12 @@ from core.optimisation import TrainConfig
 from core.routers.gat import GatRouter
 from db.demo import SOURCE, demo_bundle
 from db.engine import Database
+from db.live import LiveRouting, Wanted
 from db.people import People
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
 from db.serving import Serving
+from tests.db.worlds import statements
 from tests.planted import HashEncoder
 
 TYPED = Query.typed("Explain how rainbows form")
@@ -201,3 +203,14 @@ def test_any_published_version_can_be_asked_for_and_an_unknown_one_is_said(servi
     assert serving.predict(BRIEF, [TYPED], version=1).service is serving.service()
     with pytest.raises(NotFound, match="version 99"):
         serving.predict(BRIEF, [TYPED], version=99)
+
+
+def test_a_decision_from_memory_reads_two_statements_and_writes_one(serving: Serving, database: Database) -> None:
+    live = LiveRouting(database, serving)
+    live.decide(Wanted(BRIEF), [TYPED], "test")
+    with statements(database) as sent:
+        live.decide(Wanted(BRIEF), [TYPED], "test")
+        assert [statement.split()[0] for statement in sent] == ["SELECT", "SELECT", "INSERT"]
+    with statements(database) as sent:
+        live.decide(Wanted(BRIEF), [TYPED] * 500, "test")
+        assert [statement.split()[0] for statement in sent] == ["SELECT", "SELECT", "INSERT"]
