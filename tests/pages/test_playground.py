@@ -110,8 +110,9 @@ def test_the_slider_says_what_it_would_do_to_ones_own_queries(
 def test_every_setting_is_shown_at_once_with_the_number_of_queries(
     open_page: Open, demo: Database, store: PreferenceStore
 ) -> None:
-    rated(store, 3)
     app = open_page("playground", "Ada")
+    rated(store, 3)
+    app.run()
     next(t for t in app.toggle if t.label == "Show every setting at once").set_value(True).run()
     assert not app.exception and "last 3 rated queries, each share to within" in words(app)
     assert "liked 4 times in 5" in sent(app)
