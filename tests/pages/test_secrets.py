@@ -15,6 +15,8 @@ from tests.pages.test_playground_live import ask, point, settled
 from tests.planted import HashEncoder
 
 PRIVATE = "My neighbour Ysolde sells contraband clarinets"
+pytestmark = pytest.mark.timeout(900)  # it opens every page
+
 # What a page shows only when it is asked to, by what its URL says.
 MORE = [
     ("settings", {"settings.part": part})
