@@ -12,6 +12,7 @@ from db.pricing import Past
 from pages.parts.charts import GREY, Layered
 from pages.parts.colours import colours
 from pages.parts.context import context
+from pages.parts.drawing import show_chart
 from pages.parts.money import FOUR_IN_FIVE, THOUSAND, last_queries, whose
 
 POINTS = 61
@@ -84,9 +85,9 @@ def show_spending(taste: UserId, who: str, alpha: float) -> None:
         return
     names = [llm.name or llm.llm_id for llm in context().store.llms()]
     bands = spending(known)
-    st.altair_chart(
-        spending_chart(bands, names, worth_of(alpha)), height=HEIGHT + 60,
-        alt="Share of queries that each LLM would get, by how much a better answer is worth",
+    show_chart(
+        spending_chart(bands, names, worth_of(alpha)), bands, "playground.prices", height=HEIGHT + 60,
+        alt_text="Share of queries that each LLM would get, by how much a better answer is worth",
     )  # fmt: skip
     widest = float((bands["high"] - bands["low"]).max()) / 2
     router = context().serving.service().name
