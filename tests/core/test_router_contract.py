@@ -236,7 +236,7 @@ def test_a_new_rating_counts_for_its_user_and_nobody_else(kind):
     query = train.queries[0]
     news = [comparison(STRANGER, query, LLMS[0], LLMS[1], Outcome.A, f"new-{i}") for i in range(5)]
     added = PreferenceDataset.from_comparisons(news, train.queries, train.llms)
-    columns = ("query", "llm_a", "llm_b", "outcome", "time", "ids")
+    columns = ("query", "llm_a", "llm_b", "outcome", "time", "ids", "choice")
     joined: dict[str, Any] = {name: np.concatenate([getattr(train, name), getattr(added, name)]) for name in columns}
     both = replace(
         train,
