@@ -138,6 +138,7 @@ def _train_world(path: Path) -> None:
     from core.evaluation import predict_pairs, standings
     from core.holdout import hold_out
     from core.optimisation import TrainConfig
+    from core.outcomes import OutcomeModel, report
     from core.routers.bradley_terry import BradleyTerryRouter
     from core.routers.gat import GatRouter
     from core.routers.vectors import EncodedOnce
@@ -153,8 +154,10 @@ def _train_world(path: Path) -> None:
     (fitting, validation, test), holdout = hold_out(PreferenceStore(database).snapshot(), (0.7, 0.1, 0.2), 0)
     router, _ = GatRouter.fit_with_report(fitting, validation, encoder, TrainConfig(epochs=10, device="cpu"))
     population = BradleyTerryRouter.fit(fitting, validation, encoder)
+    outcomes = OutcomeModel.fit(router, fitting, validation)
     measured = {each.kind: predict_pairs(each, test, fitting) for each in (router, population)}
     card = {
+        "outcomes": {**outcomes.to_dict(), "test": report(outcomes, router, fitting, test, fitting).to_dict()},
         "standings": [standing.to_dict() for standing in standings(measured, "bradley_terry")],
         "ratings": {"train": len(fitting), "validation": len(validation), "test": len(test)},
         "kind": router.kind, "encoder": encoder.id, "llms": list(router.llms), "holdout": holdout._asdict(),

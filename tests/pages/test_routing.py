@@ -45,6 +45,8 @@ def test_a_choice_is_shown_with_reasons_what_would_change_it_taste_in_style_and_
         assert heading in shown
     assert "not proof of cause" in shown and "- Cost: " in shown and "- One rating: " in shown
     assert "100 more words" in shown or "for 100 fewer words" in shown
+    told = re.search(r"would call it a tie with (\d+)% .*call both bad with (\d+)% .*from (\d+) ratings", shown)
+    assert told and 0 < int(told[1]) + int(told[2]) < 100 and int(told[3]) > 0
     assert len(frame(app, "They said")) > 0
 
 

@@ -17,6 +17,7 @@ STANDING = {"accuracy": {**ESTIMATE, "value": 0.9}, "log_loss": ESTIMATE, "gain"
 REPORT: dict[str, Any] = {
     "standings": [{**STANDING, "router": "ladder"}, {**STANDING, "router": "uniform"}],
     "gains": {"uniform": ESTIMATE},
+    "outcomes": {"test": {"log_loss": ESTIMATE, "over_shares": ESTIMATE, "over_common": ESTIMATE, "ratings": 400}},
     "groups": [{"name": "20 ratings or more", "ratings": 400, "users": 60, "standings": [{**STANDING, "router": "x"}]}],
     "ratings": {"train": 1600, "validation": 400, "test": 400},
     "users": 60,
@@ -47,6 +48,7 @@ def test_a_router_that_is_not_better_is_put_in_service_only_for_a_reason(
 ) -> None:
     app = open_page("training", "Ada")
     assert "Version 1" in words(app) and "The figures." in words(app)
+    assert "log-loss 0.100 (0.050 to 0.150) on 400 held-out ratings" in words(app)
     assert not any(found.label == "Put in service" for found in app.button)
     button(app, "Put in service for this reason").click().run()
     assert "Give a reason" in app.error[0].value and in_service(registry) == 1
