@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from core.domain import LLMId, Query, Response, UserId, content_hash
 from core.errors import InvalidInput, NotAllowed, NotFound
 from core.matchmaking import balanced_sides
-from db import assignments
+from db import assignments, response_traits
 from db.base import insert_missing, utc_now
 from db.engine import Database
 from db.events import APP
@@ -89,7 +89,7 @@ def _response(session: Session, response: Response, query_id: int, now: datetime
     values = {
         "key": response.response_id, "query_id": query_id, "llm_id": _llm(session, response.llm_id),
         "turns": list(response.turns), "text_hash": content_hash(response.text.strip()), "source": APP,
-        "created_at": now,
+        "traits": response_traits.counted(response.text), "created_at": now,
     }  # fmt: skip
     session.execute(insert_missing(session, ResponseRow), values)
     return session.scalars(select(ResponseRow).where(ResponseRow.key == response.response_id)).one()

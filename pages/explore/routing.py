@@ -117,7 +117,7 @@ def show_outcomes(user: str, decision: Decision) -> None:
     tie, bad = decision.told[Outcome.TIE], decision.told[Outcome.BOTH_BAD]
     st.caption(
         f"Shown the first two side by side, {user} would call it a tie with {_with_interval(tie)} and call both bad "
-        f"with {_with_interval(bad)}. 95 % intervals over what their habit may be, from {decision.ratings} ratings."
+        f"with {_with_interval(bad)}. 95 % intervals over what the habit may be, from {decision.ratings} ratings."
     )
     if bad.probability >= OFTEN_BAD:
         st.warning(f"None of these LLMs may be good enough here: with {bad.probability:.0%} both are called bad.")

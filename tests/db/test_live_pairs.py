@@ -37,6 +37,7 @@ def test_a_live_pair_is_rated_once_and_counts_at_once(
     assert [query.text for query in history.queries] == [MINE.text]
     assert history.outcome_of(0) == Outcome.A
     assert {r.text for r in store.responses(ada)} == {"left words", "right words"}  # as an export has it
+    assert (store.history(ada).response_a >= 0).all()  # what can be counted in them counts at once
 
 
 def test_the_pair_that_was_on_the_rating_page_stays_there(
