@@ -87,18 +87,20 @@ def _import_file(page: "Page", address: str, pid: int, path: Path, beside: list[
     page.goto(f"{address}/data")
     _settled(page)
     page.locator("input[type=file]").first.set_input_files([path, *beside])
-    page.get_by_text(re.compile("^Recognised as|^The |Choose what it is")).first.wait_for()
+    page.get_by_text(re.compile("^Recognised as|Choose what it is|nothing was stored")).first.wait_for()
     _settled(page)
     found = page.get_by_text(re.compile("^Recognised as"))
     if not found.count():
-        return {"why": " ".join(page.get_by_role("alert").first.inner_text().split())}
+        return {"why": _told(page, "Choose what it is|nothing was stored")}
     words = found.first.inner_text()
     began, worked, shown = time.monotonic(), _cpu_seconds(pid), set[str]()
     page.get_by_role("button", name="Check the file").click()
     _watch(page, shown, ".st-key-data-confirm button")
     counted = READY.search(page.locator(".stMain").inner_text())
     if counted is None:
-        return {"why": " ".join(page.get_by_role("alert").first.inner_text().split())}
+        why = _told(page, "stored")
+        page.get_by_role("button", name="Import another file").click()
+        return {"why": why}
     ready, already, rejected = (int(figure.replace(",", "")) for figure in counted.groups())
     if rejected:
         page.get_by_text("Import valid rows only").click()
@@ -106,7 +108,7 @@ def _import_file(page: "Page", address: str, pid: int, path: Path, beside: list[
     page.locator(".st-key-data-confirm button").click()
     _watch(page, shown, ".st-key-data-again button")
     seconds, cpu = time.monotonic() - began, _cpu_seconds(pid) - worked
-    said = " ".join(page.get_by_role("alert").first.inner_text().split())
+    said = _told(page, " is in: |stored")
     page.get_by_role("button", name="Import another file").click()
     _settled(page)
     if " is in: " not in said:
@@ -125,6 +127,11 @@ def _watch(page: "Page", shown: set[str], until: str) -> None:
     while not page.locator(f"{until}, .st-key-data-again button").count() and time.monotonic() < end:
         shown.update(page.locator("[data-testid=stProgress]").all_inner_texts())
         time.sleep(LOOK)
+
+
+def _told(page: "Page", words: str) -> str:
+    """The notice of the page that has these words in it."""
+    return " ".join(page.get_by_role("alert").filter(has_text=re.compile(words)).first.inner_text().split())
 
 
 def _settled(page: "Page") -> None:
