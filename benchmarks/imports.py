@@ -40,8 +40,11 @@ def imports(data: Path, out: Path | None) -> bool:
     folders = sorted(path for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
     if not folders:
         raise InvalidInput(f"There are no folders in '{data}', so nothing was imported.")
+    done: list[dict[str, Any]] = []
     with _chromium() as browser:
-        done = [row for folder in folders for row in _import_set(browser, folder)]
+        for folder in folders:
+            done += _import_set(browser, folder)
+            write_json(out, {"files": done})  # what is measured is kept, whatever comes
     taken = [row for row in done if "seconds" in row]
     show_table(
         "Imported through the page",
@@ -53,7 +56,6 @@ def imports(data: Path, out: Path | None) -> bool:
         "Not imported", ("set", "file", "why"),
         [(row["set"], row["file"], row["why"]) for row in done if "why" in row],
     )  # fmt: skip
-    write_json(out, {"files": done})
     return {row["set"] for row in taken} == {folder.name for folder in folders}
 
 
@@ -74,6 +76,7 @@ def _import_set(browser: "Browser", folder: Path) -> Iterator[dict[str, Any]]:
             elif path not in beside:
                 progress(f"{folder.name}: {path.name}")
                 row |= _import_file(page, address, pid, path, beside)
+                progress(f"  {row.get('said', row.get('why'))} {row.get('seconds', '')}")
                 taken = taken or ("" if "why" in row else path.name)
                 yield row
         for path in beside:
