@@ -134,7 +134,7 @@ def _watch(page: "Page", shown: set[str], until: str) -> None:
 
 def _told(page: "Page", words: str) -> str:
     """The notice of the page that has these words in it."""
-    return " ".join(page.get_by_role("alert").filter(has_text=re.compile(words)).first.inner_text().split())
+    return " ".join(page.get_by_test_id("stAlert").filter(has_text=re.compile(words)).first.inner_text().split())
 
 
 def _settled(page: "Page") -> None:
