@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "backup": data.backup,
     "llms": llms.llms,
     "train": training.train,
+    "schedule": training.schedule,
     "routers": registry.routers,
     "worker": training.worker,
     "evaluate": training.evaluate,

@@ -5,13 +5,13 @@ endpoint for programs beside them.
 import streamlit as st
 from starlette.middleware import Middleware
 
-from api.app import Beside, serve_app
+from api.beside import Beside
 from pages.parts.browser import BrowserCookie
 from pages.parts.errors import show_error
 from pages.parts.proxy import ProxyHeader
 
 app = st.App(
     "app.py",
-    middleware=[Middleware(Beside, api=serve_app()), Middleware(BrowserCookie), Middleware(ProxyHeader)],
+    middleware=[Middleware(Beside), Middleware(BrowserCookie), Middleware(ProxyHeader)],
     on_script_error=show_error,
 )

@@ -15,8 +15,6 @@ from api.parts import Parts
 from api.schemas import Health
 from core.settings import load_settings
 
-PATHS = ("/v1", "/healthz", "/metrics")
-
 
 def create_app(parts: Callable[[], Parts]) -> FastAPI:
     """The endpoint. `parts` is called at the first request, so that a server starts before its database is opened."""
@@ -101,15 +99,3 @@ def from_settings() -> Parts:
 def serve_app() -> FastAPI:
     """What `uvicorn --factory api.app:serve_app` serves."""
     return create_app(from_settings)
-
-
-class Beside:
-    """Middleware of the pages' server: the endpoint's addresses go to the endpoint, all others to the pages."""
-
-    def __init__(self, app: ASGIApp, api: ASGIApp) -> None:
-        self._pages, self._api = app, api
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        ours = scope["type"] == "http" and any(path == start or path.startswith(f"{start}/") for start in PATHS)
-        await (self._api if ours else self._pages)(scope, receive, send)

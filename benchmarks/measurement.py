@@ -6,7 +6,6 @@ The truth never enters that process.
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.memory import PeakMemory
 from benchmarks.world import Ratings, World, load_world
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Query
@@ -104,23 +104,3 @@ def column_order(router: Router, llms: tuple[LLM, ...]) -> NDArray[np.intp]:
     """Where the router has the column of each LLM."""
     column = {name: i for i, name in enumerate(router.llms)}
     return np.array([column[m.llm_id] for m in llms], np.intp)
-
-
-class PeakMemory:
-    """The most resident memory of this process since now, above what it had now. 0 where the system does not tell."""
-
-    def __init__(self) -> None:
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far (Linux)
-        self.start = self._kilobytes("VmRSS")
-
-    def above_start(self) -> float:
-        """Megabytes."""
-        return max(self._kilobytes("VmHWM") - self.start, 0) / 1024
-
-    def _kilobytes(self, what: str) -> int:
-        try:
-            lines = Path("/proc/self/status").read_text().splitlines()
-        except OSError:
-            return 0
-        return next((int(line.split()[1]) for line in lines if line.startswith(what + ":")), 0)

@@ -2,7 +2,10 @@
 
 import os
 import socket
+import threading
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -12,6 +15,8 @@ from core.errors import InvalidInput
 from core.settings import ROOT, Settings, load_settings
 from db.engine import Database
 from db.people import has_admin
+
+PAUSE = 20.0  # seconds after a start
 
 
 def run() -> None:
@@ -33,7 +38,8 @@ def run() -> None:
         if settings.auth in ("proxy", "oidc"):
             _check_sign_in(settings, database)
     print(f"PrefRoute: http://{settings.host}:{settings.port}  (Ctrl+C stops it)", flush=True)
-    _serve(settings)
+    with _timekeeping(settings):
+        _serve(settings)
 
 
 def _show_setup_link(settings: Settings, database: Database) -> None:
@@ -92,6 +98,28 @@ def _serve(settings: Settings) -> None:
         os.environ["FORWARDED_ALLOW_IPS"] = ""  # else uvicorn takes a visitor's address for that of the proxy itself
     arguments = ["--server.address", settings.host, "--server.port", str(settings.port)]
     streamlit(["run", str(ROOT / "server.py"), *arguments], prog_name="streamlit")
+
+
+@contextmanager
+def _timekeeping(settings: Settings) -> Iterator[None]:
+    """See to it meanwhile that a training which is due is asked for; off until somebody turns it on."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_keep_time, args=(settings, stop), name="timekeeper", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+
+
+def _keep_time(settings: Settings, stop: threading.Event) -> None:
+    if stop.wait(PAUSE):  # the first page comes first
+        return
+    from db.auto_training import Timekeeper
+
+    with Opened(settings) as database:
+        Timekeeper(database, settings).run(stop)
 
 
 def _check_port(settings: Settings) -> None:

@@ -58,6 +58,33 @@ def train(
     say(_report_text(ended.report), as_json=as_json, value={"run": ended.id, **ended.report})
 
 
+def schedule(
+    ratings: Annotated[
+        int, typer.Option(min=-1, show_default=False, help="Train after so many new ratings; 0 for never.")
+    ] = -1,
+    hours: Annotated[
+        int, typer.Option(min=-1, show_default=False, help="Train every so many hours if anything is new; 0 for never.")
+    ] = -1,
+    as_json: Json = False,
+) -> None:
+    """Whether training starts by itself while the app runs, and when; change it. The same gate decides what serves."""
+    from db.auto_training import AutoTraining, Plan
+
+    settings = load_settings()
+    with Opened(settings) as database:
+        auto = AutoTraining(database, settings.heartbeat_timeout)
+        before = auto.plan()
+        plan = Plan(before.ratings if ratings < 0 else ratings or None, before.hours if hours < 0 else hours or None)
+        if plan != before:
+            auto.set(plan, by="cli")
+        standing = auto.standing()
+    when = [f"after {plan.ratings:,} new ratings"] if plan.ratings else []
+    when += [f"every {plan.hours:,} hours if anything is new"] if plan.hours else []
+    text = f"Trains by itself {', or '.join(when)}." if plan.on else "Never trains by itself."
+    value = {"ratings": plan.ratings, "hours": plan.hours, "new": standing.new}
+    say(f"{text} New ratings since the last training: {standing.new:,}.", as_json=as_json, value=value)
+
+
 def evaluate(
     seed: Annotated[int, typer.Option(help="Seed of the split by query and of the fit.")] = 0, as_json: Json = False
 ) -> None:

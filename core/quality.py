@@ -9,8 +9,6 @@ from datetime import datetime
 from math import comb, exp, lgamma, log
 from typing import NamedTuple
 
-import numpy as np
-
 from core.domain import UserId
 from core.errors import InvalidInput
 
@@ -33,12 +31,20 @@ class Part(NamedTuple):
         return self.times / self.n if self.n else None
 
 
+class Surprise(NamedTuple):
+    """`n` independent p-values by the sum of their natural logarithms."""
+
+    n: int
+    log_p: float
+
+
 NOTHING = Part(0, 0)
+UNSURPRISING = Surprise(0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Rater:
-    """What is known of how one user rates. `left` and `longer` are of decisive ratings, `surprise` are the p-values of
+    """What is known of how one user rates. `left` and `longer` are of decisive ratings, `surprise` has the p-values of
     their ratings given everybody's, `agreement` is Krippendorff's alpha with others on the same pairs, None without
     any.
     """
@@ -54,7 +60,7 @@ class Rater:
     longer: Part = NOTHING
     agreement: float | None = None
     overlap: int = 0
-    surprise: Sequence[float] = ()
+    surprise: Surprise = UNSURPRISING
     last_seen: datetime | None = None
 
 
@@ -90,7 +96,7 @@ def judged(
     found = []
     for rater in raters:
         left = two_sided(*rater.left) if rater.left.n >= minimum else None
-        anomaly = fisher(rater.surprise) if len(rater.surprise) >= minimum else None
+        anomaly = fisher(rater.surprise) if rater.surprise.n >= minimum else None
         gold = at_most(*rater.gold, CARELESS) if rater.gold.n >= MINIMUM_GOLD else None
         found.append(Judged(rater, left, anomaly, gold))
     tests = [
@@ -116,7 +122,7 @@ def _why(name: str, rater: Rater, p: float) -> str:
         return f"chose the left response in {rater.left.times} of {rater.left.n} ({shown})"
     if name == "gold":
         return f"answered {rater.gold.times} of {rater.gold.n} gold items as expected ({shown})"
-    return f"rates unlike the others, by carelessness or by taste ({shown}, n {len(rater.surprise)})"
+    return f"rates unlike the others, by carelessness or by taste ({shown}, n {rater.surprise.n})"
 
 
 def two_sided(times: int, n: int) -> float:
@@ -134,13 +140,13 @@ def _log_choose(n: int, k: int) -> float:
     return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
-def fisher(p_values: Sequence[float]) -> float:
+def fisher(surprise: Surprise) -> float:
     """Fisher's method (1925): the p-value of all of them together, -2 sum log p against chi-square with 2 n degrees."""
-    half = -sum(log(max(p, 1e-300)) for p in p_values)  # half of the statistic
-    if half == 0:
+    half = -surprise.log_p  # half of the statistic
+    if half <= 0:
         return 1.0
     # With an even number of degrees the tail is a Poisson sum: exp(-h) sum over k < n of h^k / k!.
-    terms = [k * log(half) - lgamma(k + 1) - half for k in range(len(p_values))]
+    terms = [k * log(half) - lgamma(k + 1) - half for k in range(surprise.n)]
     most = max(terms)
     return min(1.0, exp(most) * sum(exp(term - most) for term in terms))
 
@@ -153,28 +159,15 @@ def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
     return [i in rejected for i in range(len(p_values))]
 
 
-def surprises(said: Mapping[Hashable, Mapping[Hashable, int]]) -> dict[Hashable, dict[Hashable, float]]:
-    """Of what was said about each matter, how often: the p-value of each answer, as one among all exchangeable ones.
-
-    A conformal p-value: the share of all answers to the matter (this one too) that are at most as common as it. Chatbot
-    Arena's test for anomalous users combines such values by Fisher's method (Chiang et al. 2024).
+class Shared(NamedTuple):
+    """A user's `n` answers of one value to units that others answered too; `differing` sums over them which share of
+    the other answers to the same unit is not that value.
     """
-    found: dict[Hashable, dict[Hashable, float]] = {}
-    for matter, counts in said.items():
-        total = sum(counts.values())
-        found[matter] = {
-            answer: sum(other for other in counts.values() if other <= count) / total
-            for answer, count in counts.items()
-        }
-    return found
-
-
-class Answer(NamedTuple):
-    """Who said what about which unit of overlap."""
 
     user: Hashable
-    unit: Hashable
     value: Hashable
+    n: int
+    differing: float
 
 
 class Agreement(NamedTuple):
@@ -185,30 +178,22 @@ class Agreement(NamedTuple):
     by_user: Mapping[Hashable, tuple[float, int]]
 
 
-def agreement(answers: Sequence[Answer]) -> Agreement:
+def agreement(shared: Sequence[Shared], units: int) -> Agreement:
     """Krippendorff's alpha (2011) for nominal values: 1 is perfect, 0 is chance. None where all answers are equal.
 
     That of a user compares the disagreement of their answers with each other answer to the same unit to what is
     expected from all answers at random.
     """
-    units: dict[Hashable, list[Answer]] = {}
-    for answer in answers:
-        units.setdefault(answer.unit, []).append(answer)
-    shared = {unit: said for unit, said in units.items() if len({a.user for a in said}) > 1}
     counts: dict[Hashable, int] = {}
-    for said in shared.values():
-        for answer in said:
-            counts[answer.value] = counts.get(answer.value, 0) + 1
-    n = sum(counts.values())
-    expected = 1 - sum(c * (c - 1) for c in counts.values()) / (n * (n - 1)) if n > 1 else 0.0
-    observed, mine = 0.0, dict[Hashable, list[float]]()
-    for said in shared.values():
-        values = [a.value for a in said]
-        for answer in said:
-            differing = sum(value != answer.value for value in values) / (len(values) - 1)
-            observed += differing
-            mine.setdefault(answer.user, []).append(differing)
+    mine: dict[Hashable, tuple[float, int]] = {}
+    for part in shared:
+        counts[part.value] = counts.get(part.value, 0) + part.n
+        differing, n = mine.get(part.user, (0.0, 0))
+        mine[part.user] = differing + part.differing, n + part.n
+    total = sum(counts.values())
+    expected = 1 - sum(c * (c - 1) for c in counts.values()) / (total * (total - 1)) if total > 1 else 0.0
     if not expected:
-        return Agreement(None, len(shared), {})
-    by_user = {user: (1 - float(np.mean(found)) / expected, len(found)) for user, found in mine.items()}
-    return Agreement(1 - observed / n / expected, len(shared), by_user)
+        return Agreement(None, units, {})
+    observed = sum(differing for differing, _ in mine.values()) / total
+    by_user = {user: (1 - differing / n / expected, n) for user, (differing, n) in mine.items()}
+    return Agreement(1 - observed / expected, units, by_user)

@@ -31,6 +31,7 @@ class Why(StrEnum):
     USE = "by people who mostly use LLMs for something else, or did not say"
     TASK = "about other tasks"
     SIMULATED = "given by simulated users"
+    SAMPLE = "not in the even sample whose words are read"
     STYLE = "without the words of both responses, so of unknown length and format"
 
 
@@ -85,7 +86,7 @@ class Tally:
     from, by its place in `groups`; `use` [C] what its raters mostly use LLMs for, by its place in `uses`, -1 where they
     did not say; `dated` [C] says whether they were given in the days asked for; `count`, `weight`, `weight_squared` [C]
     sum over the ratings of a cell. `style` [C, K] holds the raw counts of A then of B (2 K columns) where texts were
-    read, NaN where they are unknown.
+    read, NaN where they are unknown. `unread` ratings more were left out of an even sample.
     """
 
     llms: tuple[LLM, ...]
@@ -106,6 +107,7 @@ class Tally:
     uses: tuple[str, ...] = ()
     use: Ints | None = None
     dated: Mask | None = None
+    unread: int = 0
 
     def __post_init__(self) -> None:
         for name in ("llm_a", "llm_b"):
@@ -180,12 +182,14 @@ def choose(
         (Why.STYLE, _unknown(tally) if known_style else none),
     ]
     kept, left_out = ~none, []
+    if tally.unread:
+        left_out.append(LeftOut(Why.SAMPLE, tally.unread))
     for reason, condition in conditions:
         if ratings := tally.total(kept & condition):
             left_out.append(LeftOut(reason, ratings))
         kept &= ~condition
     chosen = tally.where(kept)
-    return chosen, Inclusion(chosen.ratings, tally.ratings, tuple(left_out))
+    return chosen, Inclusion(chosen.ratings, tally.ratings + tally.unread, tuple(left_out))
 
 
 def _not_of(column: Ints | None, names: tuple[str, ...], wanted: str, none: Mask) -> Mask:

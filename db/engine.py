@@ -196,6 +196,10 @@ def _prepare_sqlite(patience: float) -> Any:
         _turn_on_wal(connection, time.monotonic() + patience)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
+        try:
+            connection.execute("SELECT ln(1)")
+        except sqlite3.OperationalError:  # built without its mathematical functions
+            connection.create_function("ln", 1, math.log, deterministic=True)
 
     return prepare
 

@@ -1,5 +1,6 @@
 """A run while a worker executes it: how far it is, whether it should stop, and what it may use."""
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from core.providers import Providers
 from db.engine import Database
 from db.runs import LostRun, Run, TrainingRuns
 
+log = logging.getLogger(__name__)
+
 TEXTS_PER_STEP = 64  # encoded between two looks at the cancel flag: under a second on one core
 
 
@@ -19,6 +22,7 @@ class Pulse:
 
     def __init__(self) -> None:
         self.done, self.cancel, self.lost = threading.Event(), threading.Event(), threading.Event()
+        self.stage = ""  # what was reached last
 
     def check(self) -> None:
         """Raises LostRun or TrainingCancelled where the work should end."""
@@ -45,6 +49,11 @@ class Execution:
     ) -> None:
         """Tell how far the run is. Raises TrainingCancelled where someone asked to stop, LostRun where it was taken."""
         self.pulse.check()
+        if stage != self.pulse.stage:
+            log.info("%s", stage)
+            self.pulse.stage = stage
+        if train_loss is not None and validation_loss is not None:
+            log.info("epoch %d of at most %d: loss %.4f, validation %.4f", step, steps, train_loss, validation_loss)
         self.runs.progress(self.run.id, self.worker, stage, step, steps, train_loss, validation_loss)
 
     def encode(self, dataset: PreferenceDataset) -> None:

@@ -3,19 +3,29 @@
 Withdrawn ratings are left out; second answers and gold items stand apart from what people were asked once.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
-from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import CTE, Select, and_, case, func, literal_column, or_, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Double,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)  # fmt: skip
 from sqlalchemy.orm import Session, aliased
 
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
-from core.quality import Agreement, Answer, Part, Rater, agreement, surprises
+from core.quality import NOTHING, UNSURPRISING, Agreement, Part, Rater, Shared, Surprise, agreement
 from db.engine import Database
 from db.events import in_force, latest
 from db.models import (
@@ -32,34 +42,7 @@ from db.models import (
 )  # fmt: skip
 
 SWAPPED = {Outcome.A: Outcome.B, Outcome.B: Outcome.A}
-
-
-class _Said(NamedTuple):
-    """A rating in force; `longer` is 1 where A's response is the longer one, -1 where B's is."""
-
-    user_id: int
-    query_id: int
-    response_a: int
-    response_b: int
-    llm_a: int
-    llm_b: int
-    outcome: Outcome
-    dwell_ms: int | None
-    longer: int
-    gold_id: int | None
-    repeats_id: int | None
-    assignment_id: int | None
-
-    @property
-    def unit(self) -> tuple[int, int, int]:
-        """The pair of responses, whichever stood where."""
-        low, high = sorted((self.response_a, self.response_b))
-        return self.query_id, low, high
-
-    @property
-    def canonical(self) -> Outcome:
-        """The outcome as if the response of the lower id had been A."""
-        return self.outcome if self.response_a < self.response_b else SWAPPED.get(self.outcome, self.outcome)
+DECISIVE = tuple(SWAPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,93 +54,156 @@ class Raters:
 
 
 def raters(database: Database) -> Raters:
-    """What is known of everyone who gave a rating that is in force."""
+    """What is known of everyone who gave a rating that is in force: summed up by the database, rating by rating."""
     with database.read() as session:
-        users = {row.id: row for row in session.scalars(select(UserRow))}
-        said = _said(session)
-        quick = _too_quick(session)
-        items = session.execute(select(GoldRow.id, GoldRow.expected, GoldRow.response_a_id))
-        known = {item: (expected, side) for item, expected, side in items}
-    overlap = _overlap(said)
-    surprise = _surprise(said)
-    by_user: defaultdict[int, list[_Said]] = defaultdict(list)
-    for one in said:
-        by_user[one.user_id].append(one)
-    first = {one.assignment_id: one for one in said if one.assignment_id is not None}
+        users = session.execute(select(UserRow.id, UserRow.name, UserRow.simulated, UserRow.last_seen_at))
+        known = {row.id: row for row in users.all()}
+        sides, pace, again = _sides(session), _pace(session), _again(session)
+        quick, overlap, surprise = _too_quick(session), _overlap(session), _surprise(session)
     found = []
-    for user_id, mine in by_user.items():
-        user, decisive = users[user_id], [one for one in mine if one.outcome in SWAPPED]
-        dwells = [one.dwell_ms for one in mine if one.dwell_ms is not None]
-        uneven = [one for one in decisive if one.longer]
-        gold = [one for one in mine if one.gold_id is not None]
-        again = [(one, first[one.repeats_id]) for one in mine if one.repeats_id in first and one.repeats_id]
+    for user_id, (ratings, decisive, left, uneven, longer, tested, right) in sides.items():
+        user = known[user_id]
         alpha, shared = overlap.by_user.get(user_id, (None, 0))
         found.append(Rater(
-            UserId(user.name), user.simulated, len(mine), median(dwells) / 1000 if dwells else None,
-            quick.get(user.name, 0),
-            Part(sum(one.outcome == _as_shown(*known[one.gold_id or 0], one) for one in gold),
-                 len(gold)),
-            Part(sum(one.canonical == before.canonical for one, before in again), len(again)),
-            Part(sum(one.outcome == Outcome.A for one in decisive), len(decisive)),
-            Part(sum((one.outcome == Outcome.A) == (one.longer > 0) for one in uneven), len(uneven)),
-            alpha, shared, tuple(surprise.get(user_id, ())), user.last_seen_at,
+            UserId(user.name), user.simulated, ratings, pace.get(user_id), quick.get(user.name, 0),
+            Part(right, tested), again.get(user_id, NOTHING), Part(left, decisive), Part(longer, uneven),
+            alpha, shared, surprise.get(user_id, UNSURPRISING), user.last_seen_at,
         ))  # fmt: skip
     found.sort(key=lambda rater: (-rater.ratings, rater.user))
     return Raters(tuple(found), overlap)
 
 
-def _as_shown(expected: Outcome, on_side_a: int, said: _Said) -> Outcome:
-    return expected if said.response_a == on_side_a else SWAPPED.get(expected, expected)
+def _times(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))
 
 
-def _overlap(said: list[_Said]) -> Agreement:
-    return agreement([Answer(one.user_id, one.unit, one.canonical) for one in said if one.repeats_id is None])
+def _swapped_if(swap: ColumnElement[bool], outcome: Any) -> ColumnElement[Any]:
+    """The outcome as seen from the other side, where a condition holds."""
+    a, b = (literal(side, ComparisonRow.outcome.type) for side in DECISIVE)
+    return case((and_(swap, outcome == Outcome.A), b), (and_(swap, outcome == Outcome.B), a), else_=outcome)
 
 
-def _surprise(said: list[_Said]) -> dict[int, list[float]]:
-    """The p-values of each user's ratings among everybody's of the same two LLMs."""
-
-    def about(one: _Said) -> tuple[tuple[int, int], Outcome]:
-        if one.llm_a < one.llm_b:
-            return (one.llm_a, one.llm_b), one.outcome
-        return (one.llm_b, one.llm_a), SWAPPED.get(one.outcome, one.outcome)
-
-    fresh = [one for one in said if one.repeats_id is None and one.gold_id is None]
-    counts: defaultdict[Any, Counter[Any]] = defaultdict(Counter)
-    for one in fresh:
-        matter, answer = about(one)
-        counts[matter][answer] += 1
-    p = surprises(counts)
-    found: defaultdict[int, list[float]] = defaultdict(list)
-    for one in fresh:
-        matter, answer = about(one)
-        found[one.user_id].append(p[matter][answer])
-    return found
+def _canonical(said: Any) -> ColumnElement[Any]:
+    """The outcome as if the response of the lower id had been A."""
+    return _swapped_if(said.response_a_id > said.response_b_id, said.outcome)
 
 
-def _said(session: Session) -> list[_Said]:
+def _sides(session: Session) -> dict[int, tuple[int, ...]]:
+    """By user: ratings; of them decisive, won by A; decisive with a longer side, won by it; gold items, right ones."""
     it, words = ComparisonRow, _characters(session)
     a, b = words.alias(), words.alias()
-    longer = func.sign(a.c.characters - b.c.characters)
+    left, second = it.outcome == Outcome.A, it.outcome == Outcome.B
+    decisive, uneven = it.outcome.in_(DECISIVE), a.c.characters != b.c.characters
+    won = or_(and_(left, a.c.characters > b.c.characters), and_(second, a.c.characters < b.c.characters))
+    right = it.outcome == _swapped_if(it.response_a_id != GoldRow.response_a_id, GoldRow.expected)
     rows = session.execute(
-        select(it.user_id, it.query_id, it.response_a_id, it.response_b_id, it.llm_a_id, it.llm_b_id, it.outcome)
-        .add_columns(func.coalesce(it.dwell_ms, _first_dwell()), longer)
-        .add_columns(AssignmentRow.gold_id, AssignmentRow.repeats_id, it.assignment_id)
+        select(it.user_id, func.count(), _times(decisive), _times(left), _times(and_(decisive, uneven)), _times(won))
+        .add_columns(func.count(GoldRow.id), _times(right))
         .select_from(it)
-        .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
         .join(a, a.c.id == it.response_a_id)
         .join(b, b.c.id == it.response_b_id)
+        .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
+        .outerjoin(GoldRow, GoldRow.id == AssignmentRow.gold_id)
         .where(in_force())
-        .order_by(it.id)
+        .group_by(it.user_id)
     )
-    return [_Said(*row) for row in rows]
+    return {user: tuple(figures) for user, *figures in rows}
+
+
+def _pace(session: Session) -> dict[int, float]:
+    """By user: the median seconds of a rating, of those that were timed; of an edit, the time of the first answer."""
+    it = ComparisonRow
+    took = func.coalesce(it.dwell_ms, _first_dwell()).label("took")
+    timed = select(it.user_id, took).where(in_force(), or_(it.dwell_ms.is_not(None), it.assignment_id.is_not(None)))
+    one = timed.subquery()
+    place = func.row_number().over(partition_by=one.c.user_id, order_by=one.c.took).label("place")
+    n = func.count().over(partition_by=one.c.user_id).label("n")
+    ranked = select(one.c.user_id, one.c.took, place, n).where(one.c.took.is_not(None)).subquery()
+    middle = or_(ranked.c.place == (ranked.c.n + 1) // 2, ranked.c.place == (ranked.c.n + 2) // 2)
+    medians = select(ranked.c.user_id, func.avg(ranked.c.took)).where(middle).group_by(ranked.c.user_id)
+    return {user: float(milliseconds) / 1000 for user, milliseconds in session.execute(medians)}
 
 
 def _first_dwell() -> Any:
-    """Of an edit, the time the first answer took."""
     first = aliased(ComparisonRow)
     chain = (first.assignment_id == ComparisonRow.assignment_id, first.dwell_ms.is_not(None))
     return select(func.min(first.dwell_ms)).where(*chain).correlate(ComparisonRow).scalar_subquery()
+
+
+def _again(session: Session) -> dict[int, Part]:
+    """By user: how often the answer was the same when a pair came back with swapped sides."""
+    it, before, later = ComparisonRow, aliased(ComparisonRow), aliased(ComparisonRow)
+    superseded = select(later.id).where(later.supersedes_id == before.id).exists()
+    rows = session.execute(
+        select(it.user_id, _times(_canonical(it) == _canonical(before)), func.count())
+        .join(AssignmentRow, AssignmentRow.id == it.assignment_id)
+        .join(before, before.assignment_id == AssignmentRow.repeats_id)
+        .where(in_force(), before.outcome.is_not(None), ~superseded)
+        .group_by(it.user_id)
+    )
+    return {user: Part(same, n) for user, same, n in rows}
+
+
+def _overlap(session: Session) -> Agreement:
+    """Of the pairs that several people rated, whichever stood where; second answers apart."""
+    it = ComparisonRow
+    low, high = _ordered()
+    said = (
+        select(it.user_id, it.query_id, low.label("low"), high.label("high"), _canonical(it).label("value"))
+        .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
+        .where(in_force(), AssignmentRow.repeats_id.is_(None))
+        .subquery()
+    )
+    unit = (said.c.query_id, said.c.low, said.c.high)
+    counted = select(
+        said.c.user_id, said.c.value,
+        func.count().over(partition_by=unit).label("n"),
+        func.count().over(partition_by=(*unit, said.c.value)).label("same"),
+        func.min(said.c.user_id).over(partition_by=unit).label("first"),
+        func.max(said.c.user_id).over(partition_by=unit).label("last"),
+    ).subquery()  # fmt: skip
+    c = counted.c
+    differing = func.sum((c.n - c.same) * literal_column("1.0") / (c.n - 1))
+    rows = session.execute(
+        select(c.user_id, c.value, func.count(), differing, func.sum(literal_column("1.0") / c.n))
+        .where(c.first != c.last)
+        .group_by(c.user_id, c.value)
+        .order_by(c.user_id, c.value)
+    ).all()
+    units = round(sum(float(share) for *_, share in rows))
+    return agreement([Shared(user, value, n, float(apart)) for user, value, n, apart, _ in rows], units)
+
+
+def _surprise(session: Session) -> dict[int, Surprise]:
+    """By user: how rare their answers are among everybody's about the same two LLMs; tests and second answers apart.
+
+    Each has a conformal p-value: the share of all answers to the matter (this one too) that are at most as common as
+    it. Chatbot Arena's test for anomalous users combines such values by Fisher's method (Chiang et al. 2024).
+    """
+    it = ComparisonRow
+    swap = it.llm_a_id > it.llm_b_id
+    low, high = case((swap, it.llm_b_id), else_=it.llm_a_id), case((swap, it.llm_a_id), else_=it.llm_b_id)
+    said = (
+        select(it.user_id, low.label("low"), high.label("high"), _swapped_if(swap, it.outcome).label("answer"))
+        .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
+        .where(in_force(), AssignmentRow.repeats_id.is_(None), AssignmentRow.gold_id.is_(None))
+        .cte("said")
+        .prefix_with("MATERIALIZED")
+    )
+    matter = (said.c.low, said.c.high)
+    each = select(*matter, said.c.answer, func.count().label("n")).group_by(*matter, said.c.answer).subquery()
+    of = (each.c.low, each.c.high)
+    # In the order of n the frame ends with the last of equals: at most as common.
+    share = cast(func.sum(each.c.n).over(partition_by=of, order_by=each.c.n), Double) / func.sum(each.c.n).over(
+        partition_by=of
+    )
+    rarity = select(*of, each.c.answer, func.ln(share).label("log_p")).cte("rarity").prefix_with("MATERIALIZED")
+    r = rarity.c
+    same = and_(r.low == said.c.low, r.high == said.c.high, r.answer == said.c.answer)
+    rows = session.execute(
+        select(said.c.user_id, func.count(), func.sum(r.log_p)).join(rarity, same).group_by(said.c.user_id)
+    )
+    return {user: Surprise(n, float(log_p)) for user, n, log_p in rows}
 
 
 def _characters(session: Session) -> CTE:
@@ -215,30 +261,30 @@ class Disagreement:
     said: tuple[tuple[UserId, Outcome], ...]
 
 
-def disagreements(database: Database, limit: int = 50) -> list[Disagreement]:
-    """Pairs that several people rated, some preferring one response and some the other, and nobody has decided yet."""
-    with database.read() as session:
-        found = list(islice(_disputed(session), limit))
-        return [_disagreement(session, ids) for ids in found]
-
-
-def _disputed(session: Session) -> Iterator[tuple[int, int, int]]:
+def disputed(database: Database, most: int) -> list[tuple[int, int, int]]:
+    """Ids of query and both responses, the lower first, of pairs that several people rated, some preferring one and
+    some the other, and on which nobody has decided yet; at most so many, those with most ratings first.
+    """
     low, high = _ordered()
-    first = _prefers(low)
-    second = _prefers(high)
-    rows = session.execute(
-        select(ComparisonRow.query_id, low, high)
-        .where(in_force(), ComparisonRow.outcome.in_([Outcome.A, Outcome.B]))
+    pairs = (
+        select(ComparisonRow.query_id, low.label("low"), high.label("high"), func.count().label("n"))
+        .where(in_force(), ComparisonRow.outcome.in_(DECISIVE))
         .group_by(ComparisonRow.query_id, low, high)
-        .having(first > 0, second > 0)
-        .order_by(func.count().desc(), ComparisonRow.query_id, low)
+        .having(_prefers(low) > 0, _prefers(high) > 0)
+        .subquery()
     )
-    decided = {tuple(row) for row in session.execute(
-        select(AdjudicationRow.query_id, AdjudicationRow.response_a_id, AdjudicationRow.response_b_id)
-    )}  # fmt: skip
-    for query, a, b in rows:
-        if (query, a, b) not in decided:
-            yield query, a, b
+    c, it = pairs.c, AdjudicationRow
+    same = and_(it.query_id == c.query_id, it.response_a_id == c.low, it.response_b_id == c.high)
+    decided = select(it.id).where(same).correlate(pairs).exists()
+    waiting = select(c.query_id, c.low, c.high).where(~decided).order_by(c.n.desc(), c.query_id, c.low, c.high)
+    with database.read() as session:
+        return [(query, a, b) for query, a, b in session.execute(waiting.limit(most))]
+
+
+def disagreement(database: Database, ids: tuple[int, int, int]) -> Disagreement:
+    """One of `disputed` with all that is needed to decide on it."""
+    with database.read() as session:
+        return _disagreement(session, ids)
 
 
 def _ordered() -> tuple[Any, Any]:

@@ -8,11 +8,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import NewerDatabase
@@ -25,13 +21,14 @@ _ALEMBIC = threading.Lock()  # its context is one global of the process
 
 @cache
 def revisions() -> tuple[str, ...]:
-    """Every revision this code knows, oldest first."""
-    return tuple(script.revision for script in reversed(list(ScriptDirectory(str(_FOLDER)).walk_revisions())))
+    """Every revision this code knows, oldest first: each is the number its file begins with."""
+    return tuple(sorted(path.name[:4] for path in (_FOLDER / "versions").glob("[0-9]*.py")))
 
 
 def stored_revision(connection: Connection) -> str | None:
     """The revision of the tables there, None of an empty database. Raises NewerDatabase for an unknown one."""
-    stored = MigrationContext.configure(connection).get_current_revision()
+    there = inspect(connection).has_table("alembic_version")
+    stored = connection.scalar(text("SELECT version_num FROM alembic_version")) if there else None
     if stored is not None and stored not in revisions():
         raise NewerDatabase(
             f"The database was written by a newer release of PrefRoute (its revision is {stored}) and nothing was "
@@ -42,6 +39,11 @@ def stored_revision(connection: Connection) -> str | None:
 
 def upgrade(connection: Connection, to: str = "head") -> None:
     """Migrate within the transaction open on this connection: all or nothing. Waits for a process doing the same."""
+    from alembic import (
+        command,
+    )  # takes as long to import as the app's own code, and most starts have nothing to migrate
+    from alembic.config import Config
+
     if connection.dialect.name == "postgresql":  # on SQLite the transaction itself, BEGIN IMMEDIATE, is the lock
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     stored_revision(connection)

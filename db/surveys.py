@@ -1,6 +1,11 @@
-"""Surveys of published routers: computed once, and anew only for those who have rated since."""
+"""Surveys of published routers: computed once, and anew only for those who have rated since.
 
+Whoever looks first does not wait until everybody was asked: an even sample is, and the others follow beside the pages.
+"""
+
+import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +36,11 @@ from db.routers import RouterRegistry
 MOST_PEOPLE = 3_500
 MOST_MAPPED = 1_400  # queries; with the people and the LLMs some 5,000 points, which a browser moves smoothly
 MOST_ASKED = 60  # queries that everybody is asked about
+AT_ONCE = 500  # people who are asked while a page waits, or at a time beside it
+REST = 1.0  # times as long as asking some people took, the thread then rests: pages come first
 KEPT = 3  # versions in memory
+
+log = logging.getLogger(__name__)
 
 
 class Rater(NamedTuple):
@@ -46,8 +55,9 @@ class Rater(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Surveyed:
-    """A survey with what it stands on. `people` of `population` were asked (evenly sampled where they are too many), of
-    `queries_known` queries `survey.mapped` are on the map and `survey.queries` were asked about.
+    """A survey with what it stands on. `survey.users` of `population` were asked (evenly sampled where they are too
+    many), of `queries_known` queries `survey.mapped` are on the map and `survey.queries` were asked about. `to_come`
+    more will have been asked soon.
     """
 
     version: int
@@ -55,6 +65,7 @@ class Surveyed:
     simulated: Mapping[UserId, bool]
     population: int
     queries_known: int
+    to_come: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,28 +85,62 @@ class Surveys:
         self._store, self._registry = PreferenceStore(database), RouterRegistry(database)
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
         self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-    def of(self, version: int) -> Surveyed:
-        """What this version tells everyone by what they have said up to now. Raises NotFound, CorruptArtifact."""
+    def of(self, version: int, first: UserId | None = None) -> Surveyed:
+        """What this version tells everyone by what they have said up to now; of very many people first a sample, with
+        `first` in it, and the others when it is asked for again later. Raises NotFound, CorruptArtifact.
+        """
+        surveyed = self._asked_some(version, first)
+        if surveyed.to_come:
+            self._ask_the_others(version)
+        return surveyed
+
+    def _asked_some(self, version: int, first: UserId | None = None, router: Router | None = None) -> Surveyed:
+        """At most AT_ONCE of those who were not asked since they last said something are asked now."""
         with self._database.read() as session:
             everyone = _raters(session)
             known = _query_tasks(session)
         people = [everyone[i] for i in evenly(len(everyone), MOST_PEOPLE)]
         with self._lock:
             kept = self._kept.get(version)
-            if kept is None or kept.queries != tuple(known):
-                surveyed = self._computed(version, people, known, None)
+            if kept is not None and kept.queries != tuple(known):
+                kept = None
+            marks = dict(kept.marks) if kept else {}
+            waiting = [rater for rater in people if marks.get(rater.name) != rater.mark]
+            ask = [waiting[i] for i in evenly(len(waiting), AT_ONCE)]
+            ask += [rater for rater in waiting if rater.name == first and rater not in ask]
+            marks |= {rater.name: rater.mark for rater in ask}
+            here = [rater for rater in people if rater.name in marks]
+            if kept is None or ask or len(here) < len(marks):
+                before = (ask, kept.surveyed) if kept else None
+                surveyed = self._computed(version, here, known, before, router)
             else:
-                changed = [rater for rater in people if kept.marks.get(rater.name) != rater.mark]
-                gone = kept.marks.keys() - {rater.name for rater in people}
                 surveyed = kept.surveyed
-                if changed or gone:
-                    surveyed = self._computed(version, people, known, (changed, surveyed))
-            self._kept[version] = _Kept(tuple(known), {rater.name: rater.mark for rater in people}, surveyed)
+            here_marks = {rater.name: marks[rater.name] for rater in here}
+            self._kept[version] = _Kept(tuple(known), here_marks, surveyed)
             self._kept.move_to_end(version)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return Surveyed(version, surveyed.survey, surveyed.simulated, len(everyone), len(known))
+        to_come = len(waiting) - len(ask)
+        return Surveyed(version, surveyed.survey, surveyed.simulated, len(everyone), len(known), to_come)
+
+    def _ask_the_others(self, version: int) -> None:
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._thread = threading.Thread(target=self._work, args=(version,), name="surveys", daemon=True)
+            self._thread.start()
+
+    def _work(self, version: int) -> None:
+        try:
+            router, left = self._router(version), True
+            while left:
+                began = time.monotonic()
+                left = self._asked_some(version, None, router).to_come > 0
+                time.sleep(REST * (time.monotonic() - began))
+        except Exception:  # whoever looks next tries again
+            log.warning("The survey of version %d is not complete.", version, exc_info=True)
 
     def texts(self) -> tuple[tuple[Query, ...], Layout]:
         """Queries by their text vectors alone: what can be seen before any training."""
@@ -106,11 +151,15 @@ class Surveys:
         return mapped, lay_out_texts(np.asarray(vectors, np.float64))
 
     def _computed(
-        self, version: int, people: list[Rater], known: dict[int, str], before: tuple[list[Rater], Surveyed] | None
-    ) -> Surveyed:
-        """The survey of `people`; with `before` only those given are asked, and the others' answers are taken over."""
+        self, version: int, people: list[Rater], known: dict[int, str],
+        before: tuple[list[Rater], Surveyed] | None, router: Router | None,
+    ) -> Surveyed:  # fmt: skip
+        """The survey of `people`; with `before` only those given are asked, and the others' answers are taken over.
+        `router` is that of the version where it is at hand.
+        """
         ask = people if before is None else before[0]
-        router = self._router(version) if ask or before is None else None
+        if router is None and (ask or before is None):
+            router = self._router(version)
         if before is None:
             mapped_rows = by_task(list(known.values()), MOST_MAPPED)
             with self._database.read() as session:
@@ -119,7 +168,7 @@ class Surveys:
         else:
             mapped, asked = before[1].survey.mapped, before[1].survey.queries
         survey = None if before is None else before[1].survey
-        if router is not None:
+        if router is not None and (ask or before is None):
             history = self._store.histories([rater.id for rater in ask])
             fresh = _asked(router, asked, mapped, history)
             survey = fresh if survey is None else _joined(survey, fresh)
@@ -147,7 +196,8 @@ def _asked(router: Router, asked: tuple[Query, ...], mapped: tuple[Query, ...], 
 
 def _joined(before: Survey, fresh: Survey) -> Survey:
     """Both surveys' people, by the fresh one where they are in both."""
-    stays = np.array([i for i, user in enumerate(before.users) if user not in set(fresh.users)], np.int64)
+    anew = set(fresh.users)
+    stays = np.array([i for i, user in enumerate(before.users) if user not in anew], np.int64)
     return _people(before, stays, fresh)
 
 

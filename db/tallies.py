@@ -35,6 +35,7 @@ Span = tuple[datetime | None, datetime | None]  # from the first moment, to befo
 NOBODY: Mapping[UserId, float] = {}
 EVER: Span = (None, None)
 STREAMED = 1000  # texts in memory at a time
+MOST_STYLED = 50_000  # ratings whose words are read and whose style is weighed one by one
 
 _CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "standing", "group", "use", "dated", "longer")
 _RATING = (*_CELL[:-1], "response_a", "response_b")
@@ -55,15 +56,19 @@ def tally(database: Database, as_if: Mapping[UserId, float] = NOBODY, span: Span
 
 
 def styled_tally(database: Database, span: Span = EVER) -> Tally:
-    """The same rating by rating with the style of both responses, but not which was longer. Reads every text that was
-    rated.
+    """The same rating by rating with the style of both responses, but not which was longer. Reads the texts; of more
+    than MOST_STYLED ratings every second, third, ..., and says how many are left.
     """
     with database.read() as session:
-        columns = _columns(session, _rows(session, _RATING, NOBODY, span), (*_RATING, "weight"))
+        given = session.scalar(select(func.count()).select_from(ComparisonRow).where(latest())) or 0
+        among = ComparisonRow.id % literal_column(str(-(-given // MOST_STYLED) or 1)) == literal_column("0")
+        columns = _columns(
+            session, _rows(session, _RATING, NOBODY, span).where(among).order_by(ComparisonRow.id), (*_RATING, "weight")
+        )
         n, weight = len(columns["weight"]), np.array(columns["weight"], float)
         columns |= {"longer": np.zeros(n), "count": np.ones(n), "weight_squared": weight**2}
-        styles = _styles(session, columns["response_a"], columns["response_b"])
-        return replace(_as_tally(session, columns), style=styles)
+        styles = _styles(session, among, columns["response_a"], columns["response_b"])
+        return replace(_as_tally(session, columns), style=styles, unread=given - n)
 
 
 def _columns(session: Session, statement: Select[*tuple[Any, ...]], names: tuple[str, ...]) -> dict[str, Any]:
@@ -166,9 +171,11 @@ def _characters(session: Session) -> CTE:
     return select(ResponseRow.id, length.label("characters")).cte("words").prefix_with("MATERIALIZED")
 
 
-def _styles(session: Session, responses_a: Sequence[int], responses_b: Sequence[int]) -> Floats:
+def _styles(
+    session: Session, among: ColumnElement[bool], responses_a: Sequence[int], responses_b: Sequence[int]
+) -> Floats:
     """[N, 2 K]: the style of A's and of B's response, NaN where both are without words, as imports of bare choices."""
-    shown = union(select(ComparisonRow.response_a_id), select(ComparisonRow.response_b_id))
+    shown = union(*(select(side).where(among) for side in (ComparisonRow.response_a_id, ComparisonRow.response_b_id)))
     found = session.execute(
         select(ResponseRow.id, ResponseRow.turns)
         .where(ResponseRow.id.in_(shown))

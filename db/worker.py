@@ -22,6 +22,7 @@ from db.evaluations import EVALUATION, evaluate_honestly
 from db.execution import Execution, Pulse
 from db.generations import GENERATION, generate
 from db.projections import PROJECTION, draw
+from db.run_log import RunLog, listening
 from db.runs import TRAINING, LostRun, Run, TrainingRuns, worker_name
 from db.trainings import train_router
 
@@ -57,22 +58,29 @@ class Worker:
         run = self._runs.claim(self.name)
         if run is None:
             return None
-        log.info("run %d claimed by %s", run.id, self.name)
+        with listening(self._database, run.id) as said:
+            log.info("run %d claimed by %s", run.id, self.name)
+            self._execute(run, said)
+        return self._runs.get(run.id)
+
+    def _execute(self, run: Run, said: RunLog) -> None:
         try:
-            with self._beating(run) as pulse:
+            with self._beating(run, said) as pulse:
                 execution = Execution(run, self.name, self._runs, self._database, self._encoder, self._providers, pulse)
                 report, fingerprint = EXECUTORS[run.kind](execution)
                 pulse.check()
                 self._runs.finish(run.id, self.name, report, fingerprint)
+                log.info("done")
         except LostRun:
             log.warning("run %d was taken from %s; its work is dropped", run.id, self.name)
         except TrainingCancelled:
             self._runs.cancelled(run.id, self.name)
+            log.info("cancelled")
         except PrefRouteError as error:
             self._runs.fail(run.id, self.name, str(error))
+            log.info("failed: %s", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must end and say so
             self._runs.fail(run.id, self.name, _cause(run, error))
-        return self._runs.get(run.id)
 
     def run_forever(self, stop: threading.Event) -> None:
         """Execute runs as they come until `stop` is set."""
@@ -81,9 +89,9 @@ class Worker:
                 stop.wait(POLL_SECONDS)
 
     @contextmanager
-    def _beating(self, run: Run) -> Iterator[Pulse]:
+    def _beating(self, run: Run, said: RunLog) -> Iterator[Pulse]:
         pulse = Pulse()
-        thread = threading.Thread(target=self._beat, args=(run, pulse), daemon=True)
+        thread = threading.Thread(target=self._beat, args=(run, pulse, said), daemon=True)
         thread.start()
         try:
             yield pulse
@@ -91,9 +99,10 @@ class Worker:
             pulse.done.set()
             thread.join()
 
-    def _beat(self, run: Run, pulse: Pulse) -> None:
+    def _beat(self, run: Run, pulse: Pulse, said: RunLog) -> None:
         while not pulse.done.wait(BEAT_SECONDS):
             try:
+                said.write()
                 if self._runs.beat(run.id, self.name):
                     pulse.cancel.set()
             except LostRun:

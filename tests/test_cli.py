@@ -345,3 +345,12 @@ def test_campaigns_are_created_edited_closed_and_listed(url: str) -> None:
     assert isinstance(listed, list)
     assert [(row["name"], row["open"]) for row in listed] == [("pilot", False), ("Everything", True)]
     refused(cli(url, "campaign", "edit", "pilot", "--options", "4"), "A pair has two responses")
+
+
+def test_training_by_itself_is_off_and_is_turned_on_and_off(url: str) -> None:
+    assert answer(url, "schedule") == {"ratings": None, "hours": None, "new": 0}
+    assert answer(url, "schedule", "--ratings", "500", "--hours", "24") == {"ratings": 500, "hours": 24, "new": 0}
+    assert "after 500 new ratings, or every 24 hours" in cli(url, "schedule").stdout
+    assert answer(url, "schedule", "--ratings", "0") == {"ratings": None, "hours": 24, "new": 0}
+    refused(cli(url, "schedule", "--ratings", "3"), "must be from 20")
+    assert "Never trains by itself" in cli(url, "schedule", "--hours", "0").stdout

@@ -19,9 +19,11 @@ from db.models.people import AuditEventRow, BrowserSessionRow, ConsentRow, Invit
 from db.models.quality import AdjudicationRow, DriftChoice, DriftChoiceRow, GoldRow, Measure, MeasureRow
 from db.models.ratings import AssignmentRow, AssignmentStatus, ComparisonRow, EventKind
 from db.models.routing import (
+    AutoTrainingRow,
     RouterActivationRow,
     RouterVersionRow,
     RoutingDecisionRow,
+    RunLogRow,
     RunStatus,
     TrainingProgressRow,
     TrainingRunRow,
@@ -33,6 +35,7 @@ __all__ = [
     "AssignmentRow",
     "AssignmentStatus",
     "AuditEventRow",
+    "AutoTrainingRow",
     "BrowserSessionRow",
     "CampaignRow",
     "ComparisonRow",
@@ -61,6 +64,7 @@ __all__ = [
     "RouterActivationRow",
     "RouterVersionRow",
     "RoutingDecisionRow",
+    "RunLogRow",
     "RunStatus",
     "TaskRow",
     "TextEmbeddingRow",

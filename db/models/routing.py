@@ -66,6 +66,30 @@ class TrainingProgressRow(Base):
     validation_loss: Mapped[float | None]
 
 
+class RunLogRow(Base):
+    """One line that a run's worker said."""
+
+    __tablename__ = "run_log"
+
+    run_id: Mapped[int] = mapped_column(ForeignKey("training_runs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    text: Mapped[str]
+
+
+class AutoTrainingRow(Base):
+    """When to train without being asked; the latest row is in force, and nulls say never."""
+
+    __tablename__ = "auto_training"
+    __table_args__ = (NEVER_REUSED,)
+
+    id: Mapped[Id]
+    ratings: Mapped[int | None]
+    hours: Mapped[int | None]
+    set_by: Mapped[Name]
+    set_at: Mapped[datetime]
+
+
 class RouterVersionRow(Base):
     """A published router; its id is the version number people see. The bytes are fetched only when asked for."""
 

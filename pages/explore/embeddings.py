@@ -14,6 +14,7 @@ from pages.parts.colours import colours
 from pages.parts.context import context, require
 from pages.parts.drawing import show_chart, spreadsheet
 from pages.parts.empty import show_nothing_to_rate
+from pages.parts.everyone import to_come
 from pages.parts.map_charts import BRUSH, CLICK, heat_height, map_chart, rating_graph, share_heat_chart
 from pages.parts.map_pictures import PCA, chosen_layout, drawn, pictures
 from pages.parts.map_points import COLOURINGS, SIMULATED, point_table, shown_names, text_table
@@ -300,7 +301,7 @@ with left:
     odd = survey.layout.left_out
     st.caption(
         f"Circles: {len(survey.users):,} people, larger with more ratings. Squares: {len(survey.mapped):,} queries. "
-        f"Diamonds: LLMs. {axes} Version {version}.{sampled} "
+        f"Diamonds: LLMs. {axes} Version {version}.{sampled}{to_come(surveyed)} "
         + (f"{odd} points have numbers that are not finite and were left out. " if odd else "")
         + f"Drag to select, click for neighbours. {NOTE}"
     )

@@ -10,6 +10,7 @@ from pages.parts.charts import daily_chart
 from pages.parts.clock import shown
 from pages.parts.context import context, require
 from pages.parts.drawing import show_chart
+from pages.parts.separable import grounds, reading
 
 person = require("viewer")
 st.title("Overview")
@@ -64,13 +65,8 @@ with right, st.container(border=True, height="stretch"):
         if ended:
             st.caption(f"Ended {shown(ended)}.")
         if standings := report.get("standings"):
-            gain = standings[0]["gain"]
-            reading = "better than" if gain["low"] > 0 else "not separable from"
-            st.caption(
-                f"Personal routing is {reading} one ranking for all: log-loss gain {gain['value']:.3f} "
-                f"({gain['low']:.3f} to {gain['high']:.3f}), {gain['users']:,} users, "
-                f"{report['ratings']['test']:,} held-out ratings."
-            )
+            st.markdown(reading(standings[0]["gain"]))
+            st.caption(grounds(report))
     else:
         st.markdown("None yet.")
     if person.role.includes(Role.ADMIN):

@@ -22,6 +22,7 @@ from pages.parts.everyone import show_everyone, show_tasks
 from pages.parts.money import show_slider
 from pages.parts.reasons import show_flips, show_reasons, show_style, style_of
 from pages.parts.routers import name_of
+from pages.parts.separable import grounds, last_measured, reading
 from pages.parts.track_record import show_track_record
 
 FEW_RATINGS = 20
@@ -39,13 +40,19 @@ def query_label(query: Query) -> str:
 
 def show_standing(user: str, decision: Decision) -> None:
     """How personal this answer is, in a sentence, where that needs saying."""
-    if decision.version is None:
+    measured = last_measured()
+    if decision.version is None and measured is None:
         st.warning("No router yet: this is one ranking for all. Train a router to see personal picks.")
         st.page_link("pages/manage/training.py", label="Go to Training and routers")
+    elif decision.version is None:
+        st.info("No personal router serves: this is one ranking for all.")
     elif not decision.ratings:
         st.info(f"{user} has no ratings yet, so this is what the average user gets.")
     elif decision.ratings < FEW_RATINGS:
         st.info(f"Early days: {decision.ratings} of {FEW_RATINGS} ratings. The picks move with each further rating.")
+    if measured is not None:
+        what, report = measured
+        st.caption(f"{what}: {reading(report['standings'][0]['gain'])} {grounds(report)}")
 
 
 def show_figures(decision: Decision) -> None:

@@ -23,6 +23,13 @@ def known(url: str, revision: str) -> Raters:  # noqa: ARG001  what makes the fi
     return raters(context().database)
 
 
+@st.cache_data(show_spinner=False, max_entries=4)
+def tested(url: str, revision: str, minimum: int, rate: float) -> list[Judged]:
+    """Everyone with their tests, those with flags first."""
+    found = judged(known(url, revision).raters, minimum, rate)
+    return sorted(found, key=lambda one: (not one.flags, -one.rater.ratings))
+
+
 def show_thresholds() -> tuple[int, float]:
     """How much somebody must have said to be tested, and how many flags may be wrong."""
     left, right = st.columns(2)
@@ -117,7 +124,7 @@ standing = {
     if taken.lifted_at is None
 }
 minimum, rate = show_thresholds()
-found = sorted(judged(everyone.raters, minimum, rate), key=lambda one: (not one.flags, -one.rater.ratings))
+found = tested(url, revision, minimum, rate)
 flagged = sum(bool(one.flags) for one in found)
 chosen = show_table(found, standing, minimum)
 st.caption(

@@ -7,6 +7,7 @@ import streamlit as st
 from core.presets import CUSTOM_DEFAULTS, CUSTOM_LIMITS, PRESETS, likely_seconds, settings_for
 from db.reports import past_trainings, training_readiness
 from db.worker import spawn_worker
+from pages.parts.auto_training import show_auto_training
 from pages.parts.clock import shown
 from pages.parts.context import context, require
 from pages.parts.errors import callback
@@ -70,6 +71,7 @@ with st.container(border=True):
     elif likely:
         st.caption(f"Likely to take about {max(likely / 60, 1):.0f} min, judging by past trainings here.")
     st.caption("What is trained serves by itself only where held-out ratings show that it is better.")
+    show_auto_training(person.name)
 
 
 @st.fragment(run_every=1.0 if active else None)

@@ -145,6 +145,7 @@ WAYS_BACK: dict[Why, Callable[[], None]] = {
     Why.USE: _reset(USE, EVERYBODY),
     Why.TASK: _reset(TASK, ALL_TASKS),
     Why.SIMULATED: _reset(SIMULATED, True),
+    Why.SAMPLE: _reset(ADJUST, False),
     Why.STYLE: _reset(ADJUST, False),
     **{why: _count(why) for why in OFFERED},
 }

@@ -11,6 +11,7 @@ from pages.parts.context import context
 from pages.parts.drawing import show_chart
 from pages.parts.map_charts import heat_height, share_heat_chart
 from pages.parts.map_points import SIMULATED, shown_names
+from pages.parts.separable import last_measured
 from pages.parts.training_card import show_report
 
 MOST_ROWS = 40
@@ -24,8 +25,7 @@ def show_everyone(viewer: UserId) -> None:
     here = context()
     active = here.registry.active()
     if active is None:
-        st.info("No router yet: everybody gets the same. Train a router to see who gets which LLM.")
-        st.page_link("pages/manage/training.py", label="Go to Training and routers")
+        show_nobody_personal()
         return
     with st.spinner("Asking the router about everyone"):
         surveyed = here.surveys.of(active.id)
@@ -41,6 +41,20 @@ def show_everyone(viewer: UserId) -> None:
         st.subheader("Is it real?", anchor=False)
         st.caption(f"How often each router was right about ratings that none had seen, before version {active.id}.")
         show_report(active.card)
+
+
+def show_nobody_personal() -> None:
+    """That everybody gets the same, and whether that is for want of a training or because one gained nothing."""
+    measured = last_measured()
+    if measured is None:
+        st.info("No router yet: everybody gets the same. Train a router to see who gets which LLM.")
+    else:
+        what, report = measured
+        st.info("No personal router serves: everybody gets one ranking for all.")
+        st.subheader("Is it real?", anchor=False)
+        st.caption(f"{what}: how often each router was right about ratings that none had seen.")
+        show_report({key: report[key] for key in report if key not in ("router_version", "gains", "groups")})
+    st.page_link("pages/manage/training.py", label="Go to Training and routers")
 
 
 def show_shares(surveyed: Surveyed, viewer: UserId, task: str | None, order: str) -> None:
@@ -76,7 +90,7 @@ def show_shares(surveyed: Surveyed, viewer: UserId, task: str | None, order: str
         f"{shown}{f', {made_up:,} of them simulated' if made_up else ''}; {asked} queries. Number: share of them "
         "routed to the LLM. Blue: more often than the average user; orange: less often. "
         f"On average a person gets another LLM than the average user for {differ:.0%} of the queries "
-        f"({low:.0%} to {high:.0%}, 95 % over people). Router version {surveyed.version}."
+        f"({low:.0%} to {high:.0%}, 95 % over people). Router version {surveyed.version}.{to_come(surveyed)}"
     )
     with st.expander("Everyone as a table"):
         table = pd.DataFrame({
@@ -92,6 +106,11 @@ def show_shares(surveyed: Surveyed, viewer: UserId, task: str | None, order: str
         )
 
 
+def to_come(surveyed: Surveyed) -> str:
+    """What is said while not everybody was asked yet."""
+    return f" {surveyed.to_come:,} more are being asked now: come back in a minute." if surveyed.to_come else ""
+
+
 def interval(values: np.ndarray) -> tuple[float, float]:
     """95 % interval of the mean over people, inside 0..1."""
     half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.5
@@ -103,7 +122,7 @@ def show_tasks(user: UserId) -> None:
     active = context().registry.active()
     if active is None:
         return
-    surveyed = context().surveys.of(active.id)
+    surveyed = context().surveys.of(active.id, user)
     survey = surveyed.survey
     if user not in survey.users or not survey.tasks:
         return

@@ -7,13 +7,17 @@ import pandas as pd
 import streamlit as st
 
 from core.domain import content_hash
+from db.run_log import tail
 from db.runs import Run
 from pages.parts.charts import height_of, loss_chart, standing_chart
+from pages.parts.clock import viewer_zone
 from pages.parts.context import context
 from pages.parts.drawing import show_chart
 from pages.parts.errors import callback
 from pages.parts.routers import name_of
+from pages.parts.separable import show_separable
 
+WHILE_RUNNING, AT_THE_END = 8, 200  # lines of the log
 STATUS = {
     "queued": "Waiting for a worker",
     "running": "Running",
@@ -39,6 +43,7 @@ def show_active_run(run: Run, person: str) -> None:
         share, text=f"{run.stage.capitalize() or 'Starting'} {run.step} of {run.steps}" if run.steps else "Starting"
     )
     show_curve(run)
+    show_log(run, WHILE_RUNNING)
     st.button(
         "Cancel", key=f"training.cancel.{run.id}", on_click=cancel, args=(run.id, person), disabled=run.cancel_requested
     )
@@ -62,6 +67,17 @@ def show_ended_run(run: Run) -> None:
     if run.report:
         show_report(run.report)
     show_curve(run)
+    with st.expander("Log"):
+        show_log(run, AT_THE_END)
+
+
+def show_log(run: Run, most: int) -> None:
+    """What the worker said last, newest at the end."""
+    lines, zone = tail(context().database, run.id, most), viewer_zone()
+    if lines:
+        st.code("\n".join(f"{line.at.astimezone(zone):%H:%M:%S}  {line.text}" for line in lines), language=None)
+    else:
+        st.caption("The worker has said nothing.")
 
 
 def show_report(report: Mapping[str, Any]) -> None:
@@ -74,10 +90,7 @@ def show_report(report: Mapping[str, Any]) -> None:
         elif report.get("refused"):
             st.warning(f"Version {version} is published and does not serve. {report['refused']}")
     gain = report["standings"][0]["gain"]
-    if gain["low"] > 0:
-        st.success("Personal routing is better than one ranking for all, beyond the interval.")
-    else:
-        st.info("Personal routing and one ranking for all are not separable yet on these ratings.")
+    show_separable(gain)
     _show_standings(report["standings"], "Accuracy of each router on held-out ratings")
     st.caption(
         f"{report['ratings']['test']:,} held-out ratings of {gain['users']:,} users, split by query; "

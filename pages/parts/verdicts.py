@@ -5,7 +5,7 @@ import streamlit as st
 
 from core.domain import Outcome
 from db.gold import MAX_REASON
-from db.raters import disagreements
+from db.raters import disagreement, disputed
 from pages.parts.context import context
 from pages.parts.errors import callback
 from pages.parts.panes import show_pair, show_query
@@ -20,15 +20,14 @@ def show_disagreements(by: str) -> None:
     st.subheader("Disagreements", anchor=False)
     if told := st.session_state.pop(DECIDED, None):
         st.success(told)
-    waiting = disagreements(context().database, AT_ONCE)
+    waiting = disputed(context().database, AT_ONCE)
     if not waiting:
         st.caption("No pair on which people prefer different sides waits for a decision.")
         return
-    st.caption(
-        f"{len(waiting)} waiting{' or more' if len(waiting) == 50 else ''}. Who said what is shown once you decide."
-    )
+    more = " or more" if len(waiting) == AT_ONCE else ""
+    st.caption(f"{len(waiting)} waiting{more}. Who said what is shown once you decide.")
     with st.expander("Decide the next one", key="quality.next"):
-        next_one = waiting[0]
+        next_one = disagreement(context().database, waiting[0])
         show_query(next_one.query)
         show_pair(next_one.response_a, next_one.response_b, raw=False, whole=False)
         token = "-".join(map(str, next_one.ids))

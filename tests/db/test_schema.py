@@ -3,6 +3,7 @@ import re
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -10,7 +11,7 @@ import db.models  # noqa: F401  registers the tables
 from db.base import Base
 from db.engine import Database, _address, _make_folder
 from db.models import TaskRow
-from db.schema import revisions, stored_revision, upgrade
+from db.schema import _FOLDER, revisions, stored_revision, upgrade
 
 # What SQLAlchemy's own comparison does not look at: constraints, conditions of indexes, triggers and their functions.
 SQLITE = ["SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name NOT LIKE 'alembic%'"]
@@ -64,6 +65,11 @@ def test_migrated_tables_are_those_of_the_models(connect):
         assert described(migrated) == described(created)
         assert any("comparisons_append_only" in str(row) for row in described(created))
         assert any("uq_assignments_one_open" in str(row) for row in described(created))
+
+
+def test_the_numbers_of_the_files_are_the_revisions_in_their_order():
+    scripts = ScriptDirectory(str(_FOLDER)).walk_revisions()
+    assert revisions() == tuple(script.revision for script in reversed(list(scripts)))
 
 
 @pytest.mark.parametrize("start", [None, *revisions()])

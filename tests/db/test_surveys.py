@@ -1,5 +1,6 @@
 """Surveys of published routers: asked once, and only those again who have rated since."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -114,6 +115,23 @@ def test_too_many_people_and_queries_are_sampled_evenly_and_that_is_known(databa
     assert (len(survey.users), surveyed.population) == (3, 8)
     assert (len(survey.mapped), len(survey.queries), surveyed.queries_known) == (6, 4, 12)
     assert [sum(q.task == task for q in survey.queries) for task in TASKS] == [2, 2]
+
+
+def test_of_many_people_a_sample_is_asked_at_once_and_the_others_beside_the_page(database, store, version, monkeypatch):
+    whole = Surveys(database, HashEncoder()).of(version).survey
+    monkeypatch.setattr(surveys, "AT_ONCE", 3)
+    here = Surveys(database, HashEncoder())
+    some = here.of(version, UserId("long-03"))
+    assert (len(some.survey.users), some.to_come, some.population) == (4, 4, 8)
+    assert "long-03" in some.survey.users
+    for _ in range(2000):
+        some = here.of(version)
+        if not some.to_come:
+            break
+        time.sleep(0.01)
+    assert not some.to_come
+    order = [some.survey.users.index(user) for user in whole.users]
+    assert np.allclose(some.survey.probability[order], whole.probability, atol=1e-6)
 
 
 def test_a_survey_that_is_there_costs_two_statements(database, store, version):

@@ -128,7 +128,7 @@ def test_pairs_drawn_rarely_weigh_more_and_uniform_ones_alike(database: Database
     assert found.weight_squared.sum() == pytest.approx(2 + 0.5**2 + 1 + 1)
 
 
-@pytest.mark.parametrize(("act", "most"), [(tally, 4), (styled_tally, 5)])
+@pytest.mark.parametrize(("act", "most"), [(tally, 4), (styled_tally, 6)])
 def test_the_number_of_statements_does_not_grow(database: Database, act, most: int) -> None:
     store = PreferenceStore(database)
     counted = []
@@ -138,6 +138,19 @@ def test_the_number_of_statements_does_not_grow(database: Database, act, most: i
             act(database)
         counted.append(len(sent))
     assert counted[0] == counted[1] <= most
+
+
+def test_of_very_many_ratings_the_words_of_an_even_sample_are_read_and_the_rest_is_counted_as_left_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.tallies.MOST_STYLED", 300)
+    PreferenceStore(database).add_bundle(world(queries=20, ratings=700))
+    found = styled_tally(database)
+    assert found.style is not None and len(found.style) == found.ratings == pytest.approx(700 / 3, abs=1)
+    chosen, inclusion = choose(found, known_style=True)
+    assert inclusion.total == 700 and inclusion.included == chosen.ratings
+    assert sum(row.ratings for row in inclusion.left_out) == 700 - inclusion.included
+    assert "even sample" in inclusion.left_out[0].reason
 
 
 def test_nothing_is_an_empty_tally(database: Database) -> None:

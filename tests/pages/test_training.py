@@ -1,13 +1,16 @@
 """The training page and the registry on it, as an operator uses them."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from db.auto_training import AutoTraining, Plan
 from db.engine import Database
 from db.routers import RouterRegistry
+from db.run_log import listening
 from db.runs import TrainingRuns
 from tests.pages.test_pages import button, words
 
@@ -124,3 +127,33 @@ def test_two_versions_are_compared_and_the_users_whose_pick_changes_are_listed(
     runs.finish(asked.id, "w", {"users": 60, "changes": changes}, "f" * 64)
     app = open_page("training", "Ada")
     assert "the pick changes for **1 of 60 users**" in words(app)
+
+
+def test_training_by_itself_is_off_turned_on_with_two_numbers_and_refuses_what_cannot_be(
+    open_page: Open, demo: Database
+) -> None:
+    auto = AutoTraining(demo, 30)
+    app = open_page("training", "Ada")
+    assert "2,400 new ratings and no training yet" in words(app)
+    app.number_input(key="training.auto.ratings").set_value(7)
+    button(app, "Save").click().run()
+    assert "must be from 20" in app.error[0].value and not auto.plan().on
+    app.number_input(key="training.auto.ratings").set_value(500)
+    app.number_input(key="training.auto.hours").set_value(24)
+    button(app, "Save").click().run()
+    assert not app.error and auto.plan() == Plan(500, 24)
+    app = open_page("training", "Ada")
+    assert [app.number_input(key=f"training.auto.{name}").value for name in ("ratings", "hours")] == [500, 24]
+
+
+def test_the_log_of_a_run_is_read_along_while_it_works_and_afterwards(open_page: Open, demo: Database) -> None:
+    runs = TrainingRuns(demo, 3600)
+    run = runs.request({}, "Ada")
+    runs.claim("elsewhere:1:0:x")
+    with listening(demo, run.id):
+        for i in range(12):
+            logging.getLogger("core").info("epoch %d of at most 12", i)
+    app = open_page("training", "Ada")
+    assert app.code[0].value.count("\n") == 7 and app.code[0].value.endswith("epoch 11 of at most 12")
+    runs.fail(run.id, "elsewhere:1:0:x", "It failed.")
+    assert "epoch 0 of at most 12" in open_page("training", "Ada").code[0].value
