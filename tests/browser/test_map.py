@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
-def test_a_brush_on_the_map_filters_the_heat_map_and_the_table_and_a_click_shows_neighbours(
+def test_a_brush_on_the_map_filters_the_heat_map_and_the_table_and_a_chart_is_kept_by_keyboard(
     page: "Page", serve: Callable[..., str], tmp_path: Path, trained_world: Path
 ) -> None:
     shutil.copy(trained_world, tmp_path / "app.db")
@@ -53,3 +53,18 @@ def test_a_brush_on_the_map_filters_the_heat_map_and_the_table_and_a_click_shows
     page.get_by_label("Find").fill("Demo Terse")
     page.get_by_label("Find").press("Enter")
     page.get_by_text("nearest in the full space").wait_for(timeout=120_000)
+    keep_as_svg(page)
+
+
+def keep_as_svg(page: "Page") -> None:
+    """Save the map by keyboard alone."""
+    save = page.get_by_role("button", name="Save chart").first
+    save.focus()
+    page.keyboard.press("Enter")
+    vector = page.get_by_role("button", name="SVG")
+    vector.wait_for(timeout=120_000)
+    with page.expect_download(timeout=120_000) as kept:
+        vector.focus()
+        page.keyboard.press("Enter")
+    assert kept.value.suggested_filename == "map-chart.svg"
+    assert "Demo Terse" in kept.value.path().read_text(encoding="utf-8")
