@@ -1,4 +1,4 @@
-"""`python cli.py generate` as people call it: the estimate first, then a worker that asks a real server."""
+"""`python cli.py generate` as people call it: the estimate first, and what cannot be asked."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,6 @@ from core.errors import PrefRouteError
 from db.engine import Database
 from db.preferences import PreferenceStore
 from tests.openai_server import OpenAIServer
-from tests.test_cli import answer
 
 
 def told(*arguments: str) -> Any:
@@ -24,7 +23,7 @@ def told(*arguments: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_estimate_comes_first_and_only_a_yes_asks(
+def test_the_estimate_comes_first_and_asks_nothing(
     tmp_path: Path, openai_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"sqlite:///{tmp_path / 'cli.db'}"
@@ -41,8 +40,4 @@ def test_the_estimate_comes_first_and_only_a_yes_asks(
     with pytest.raises(PrefRouteError, match="its endpoint is empty"):
         told("generate", "--llms", "mute", "--yes")
     assert not openai_server.seen
-    done = answer(url, "generate", "--yes", "--budget", "1")
-    assert isinstance(done, dict) and done["llms"][0]["answered"] == openai_server.seen["one"] == 3
-    with pytest.raises(PrefRouteError, match="answered every one"):
-        told("generate", "--yes")
     database.dispose()
