@@ -30,6 +30,7 @@ from db.models import (
     ApiKeyRow,
     AssignmentRow,
     AuditEventRow,
+    AutoTrainingRow,
     BrowserSessionRow,
     ComparisonRow,
     ConsentRow,
@@ -264,7 +265,7 @@ _NAMING: tuple[Column, ...] = (
     AuditEventRow.actor, AuditEventRow.subject, TrainingRunRow.requested_by, RouterActivationRow.by,
     InviteRow.created_by, RouterActivationRow.reason, ApiKeyRow.created_by, FlagRow.resolved_by, GoldRow.set_by,
     GoldRow.retired_by, AdjudicationRow.by, MeasureRow.by, MeasureRow.lifted_by, DriftChoiceRow.by,
-    DriftChoiceRow.lifted_by,
+    DriftChoiceRow.lifted_by, AutoTrainingRow.set_by,
 )  # fmt: skip
 
 
