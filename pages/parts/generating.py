@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.domain import LLMId
 from core.errors import InvalidInput
 from core.generation import Estimate, Limits, check_prices
 from db.generations import GENERATION, Generations
@@ -51,7 +52,7 @@ def show_generate(tasks: Sequence[str], person: str) -> None:
     _show_unready([why for _, why in askable if why])
 
 
-def _show_choice(ready: list[str], names: Mapping[str, str], tasks: Sequence[str], person: str) -> None:
+def _show_choice(ready: Sequence[LLMId], names: Mapping[LLMId, str], tasks: Sequence[str], person: str) -> None:
     llms = st.multiselect(
         "LLMs", ready, key="data.generate.llms", format_func=lambda llm: names[llm], placeholder="Choose LLMs to ask"
     )
