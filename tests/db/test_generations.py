@@ -209,11 +209,11 @@ def test_a_cancelled_run_hangs_up_and_keeps_what_was_answered(database, imported
     class Impatient(Worker):
         """Asks for its own end as soon as the first call is under way."""
 
-        def _beat(self, run, pulse) -> None:
+        def _beat(self, run, pulse, said) -> None:
             while not openai_server.seen["endless"] and not pulse.done.wait(0.01):
                 pass
             runs.cancel(run.id, "Ada")
-            super()._beat(run, pulse)
+            super()._beat(run, pulse, said)
 
     Impatient(database, HashEncoder(), SETTINGS).run_once()
     assert runs.get(requested.id).status == RunStatus.CANCELLED
