@@ -31,6 +31,7 @@ GRACE = 5.0  # seconds that calls under way are given to hang up
 _NOT_BILLED = frozenset({FailureKind.RATE_LIMIT, FailureKind.UNREACHABLE, FailureKind.BUSY})
 _HOPELESS = frozenset({FailureKind.KEY_MISSING, FailureKind.NO_ENDPOINT, FailureKind.OVER_BUDGET})
 _NOT_WHOLE = frozenset({"stopped", "broken", "longest", "unknown", "content_filter"})
+_TO_WHO_TYPED = " Your text is kept."  # of no use to who typed nothing
 CUT = "length"  # how a provider says that `max_tokens` ended the response
 
 
@@ -288,9 +289,10 @@ class _Asking:
             response = Response(one.query.query_id, one.llm.llm_id, said)
             response.response_id  # noqa: B018  whose words cannot be stored
         except ProviderFailed as error:
+            why = str(error).removesuffix(_TO_WHO_TYPED)
             if error.kind in _HOPELESS:
-                line.closed = str(error)
-            return Unanswered(*one, str(error), replies=tuple(replies))
+                line.closed = why
+            return Unanswered(*one, why, replies=tuple(replies))
         except (InvalidInput, UnicodeEncodeError):
             return Unanswered(*one, "The response holds characters that cannot be stored.", replies=tuple(replies))
         return Answered(one.llm, response, tuple(replies))

@@ -235,7 +235,7 @@ class PosteriorGAT(nn.Module):
             w = mu.clone()
             for _ in range(NEWTON_STEPS - 1 if self.training else CONVERGED_STEPS):
                 gradient, precision = derivatives(w)
-                step, before = torch.linalg.solve(precision, gradient), objective(w)
+                step, before = _solved(precision, gradient), objective(w)
                 for _ in range(HALVINGS):
                     worse = objective(w + step) > before + 1e-5 * before.abs()  # [U]
                     if not worse.any():
@@ -247,7 +247,7 @@ class PosteriorGAT(nn.Module):
         # At the mode, the derivative of one Newton step with its Hessian held is that of the mode itself (implicit
         # function theorem): the last step carries it, at half the cost of unrolling all of them.
         gradient, precision = derivatives(w)
-        w = w + torch.linalg.solve(precision.detach(), gradient)
+        w = w + _solved(precision.detach(), gradient)
         return w, precision.detach() if self.training else derivatives(w)[1]
 
     def margins(self, nodes: Nodes, ratings: Ratings, w: Tensor) -> Tensor:
@@ -259,3 +259,8 @@ class PosteriorGAT(nn.Module):
         """Features phi [Q, L, D] and base scores s0 [Q, L] of every query with every LLM."""
         z, v = nodes.z[:, None, :], self._styled(nodes.v, nodes.traits)
         return torch.cat([self._phi(z, v), nodes.traits], -1), (self.base(z) * v).sum(-1) + nodes.bias
+
+
+def _solved(precision: Tensor, gradient: Tensor) -> Tensor:
+    """[U, D]: precision [U, D, D], which is positive definite, to the power -1 times gradient [U, D]."""
+    return torch.cholesky_solve(gradient[..., None], torch.linalg.cholesky_ex(precision)[0])[..., 0]

@@ -21,6 +21,7 @@ from core.errors import CorruptArtifact, NotEnoughData
 from core.evaluation import Predictions, predict_pairs
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
+from core.routers.bag import Bag
 from core.routers.base import Probabilities, States, softmax
 from core.routers.bradley_terry import BradleyTerryRouter
 from core.routers.folds import Fold, folds_of
@@ -107,7 +108,8 @@ class LadderRouter:
         weights = np.stack([pool.weights for pool in pools])
         weights[weights < LEAST_WEIGHT] = 0.0
         losses = np.stack([np.append(pool.single, pool.loss) for pool in pools])
-        lower = tuple(_reading(rung, encoder) for rung in fitted[0])
+        # What was judged was one of each rung; what is served is all of each alike, so that the weights stay fair.
+        lower = tuple(_reading(Bag(rungs), encoder) for rungs in zip(*fitted, strict=True))
         return cls(lower, gat.reading(encoder), knots, weights, losses, np.ones(len(lower)), encoder), report
 
     @property
@@ -296,7 +298,7 @@ class LadderRouter:
             if top != GatEnsemble.kind:
                 raise ValueError(header["rungs"])
             kinds = {rung.kind: rung for rung in LOWER}
-            lower = tuple(kinds[name].from_bytes(arrays[f"rung.{name}"].tobytes(), encoder) for name in names)
+            lower = tuple(_lower(arrays[f"rung.{name}"].tobytes(), kinds[name], encoder) for name in names)
             gat = GatEnsemble.from_bytes(arrays[f"rung.{top}"].tobytes(), encoder)
             spread = arrays.get("spread", np.ones(len(lower)))
             return cls(lower, gat, arrays["knots"], arrays["weights"], arrays["losses"], spread, encoder)
@@ -311,7 +313,17 @@ def _reading(rung: Any, encoder: TextEncoder) -> Any:
     """The same rung with another encoder of the same vectors; one that reads no texts as it is."""
     if isinstance(rung, GatEnsemble):
         return rung.reading(encoder)
+    if isinstance(rung, Bag):
+        return Bag(tuple(_reading(member, encoder) for member in rung.members))
     return replace(rung, encoder=encoder) if hasattr(rung, "encoder") else rung
+
+
+def _lower(data: bytes, kind: Any, encoder: TextEncoder) -> Any:
+    """A lower rung; those published before it was several are one router's own bytes."""
+    try:
+        return Bag.from_bytes(data, kind, encoder)
+    except CorruptArtifact:
+        return kind.from_bytes(data, encoder)
 
 
 def _log(probability: Probabilities) -> Floats:
@@ -320,7 +332,7 @@ def _log(probability: Probabilities) -> Floats:
 
 def _left_out(rung: Any, user: UserId, query: Query, own: PreferenceDataset) -> Probabilities:
     """[N, L]: what a rung predicts without the n-th of a person's ratings."""
-    if isinstance(rung, BradleyTerryRouter | TaskBradleyTerryRouter):
+    if rung.kind in (BradleyTerryRouter.kind, TaskBradleyTerryRouter.kind):
         return np.tile(rung.predict_proba(user, [query]), (len(own), 1))
     every = np.arange(len(own))
     return np.concatenate([rung.predict_proba(user, [query], own.where(every != i)) for i in every])

@@ -105,6 +105,16 @@ def test_same_seed_same_numbers() -> None:
     assert np.array_equal(first, second)
 
 
+def test_with_many_people_a_validation_reads_some_of_them_each_with_all_they_said(monkeypatch) -> None:
+    fitting, validation, _ = two_camps().split("query")
+    config, people = TrainConfig(epochs=2), np.unique(validation.user)
+    every_third = validation.where(np.isin(validation.user, people[::3]))
+    few = GatRouter.fit_with_report(fitting, every_third, HashEncoder(), config)[1]
+    monkeypatch.setattr("core.optimisation.VALIDATED", -(-len(people) // 3))
+    many = GatRouter.fit_with_report(fitting, validation, HashEncoder(), config)[1]
+    assert many.curve == few.curve
+
+
 def test_bytes_round_trip_and_hold_no_rating_and_no_users_name() -> None:
     router, world = trained()
     data = router.to_bytes()

@@ -9,17 +9,19 @@ import torch
 
 from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Outcome, Query, UserId
-from core.errors import TrainingCancelled
+from core.errors import CorruptArtifact, TrainingCancelled
 from core.evaluation import evaluate, predict_pairs
 from core.explain import explain
 from core.optimisation import Epoch, TrainConfig
 from core.routers.artifact import pack, unpack
+from core.routers.bag import Bag
 from core.routers.base import Onboards, Personal
 from core.routers.folds import folds_of
 from core.routers.gat_ensemble import SIZES, networks_for
 from core.routers.ladder import NAMES, LadderRouter
 from core.routers.pooling import fit_pool, fit_trusted_pool
 from tests.planted import LLMS, HashEncoder, comparison, two_camps
+from tests.short_descents import short_ladder
 
 SHORT, STRANGER = UserId("short-00"), UserId("nobody")
 UNSEEN = (Query.typed("function loop array bug number100", "code"), Query.typed("dear friend number101", "letters"))
@@ -28,7 +30,7 @@ UNSEEN = (Query.typed("function loop array bug number100", "code"), Query.typed(
 @cache
 def trained() -> tuple[LadderRouter, PreferenceDataset, PreferenceDataset]:
     fitting, validation, test = two_camps(ratings=30, n_queries=40).split("query", (0.6, 0.2, 0.2))
-    return LadderRouter.fit_with_report(fitting, validation, HashEncoder(), TrainConfig(epochs=10))[0], fitting, test
+    return short_ladder(fitting, validation, HashEncoder(), TrainConfig(epochs=10)), fitting, test
 
 
 def test_it_is_about_as_good_as_its_best_rung_on_ratings_nobody_has_seen() -> None:
@@ -170,6 +172,19 @@ def test_where_it_is_in_doubt_that_persons_differ_the_pool_is_the_populations() 
     assert personal[1] == pytest.approx(1, abs=0.25)
 
 
+def test_a_lower_rung_says_the_mean_of_what_it_learned_from_each_fold_and_survives_its_bytes() -> None:
+    router, fitting, _ = trained()
+    for rung in router.lower:
+        assert len(rung.members) == networks_for(len(fitting)) == len(router.gat.members)
+        told = rung.predict_proba(SHORT, UNSEEN, fitting)
+        logs = np.mean([np.log(member.predict_proba(SHORT, UNSEEN, fitting)) for member in rung.members], axis=0)
+        np.testing.assert_allclose(told, np.exp(logs) / np.exp(logs).sum(1, keepdims=True))
+        again = Bag.from_bytes(rung.to_bytes(), type(rung.members[0]), HashEncoder())
+        np.testing.assert_allclose(again.predict_proba(SHORT, UNSEEN, fitting), told, atol=1e-12)
+    with pytest.raises(CorruptArtifact):
+        Bag.from_bytes(router.lower[0].to_bytes(), type(router.lower[1].members[0]), HashEncoder())
+
+
 def test_folds_hold_out_different_queries_and_learn_from_all_the_others() -> None:
     fitting, validation, _ = two_camps(n_queries=40).split("query", (0.6, 0.2, 0.2))
     folds = folds_of(fitting, validation, 3, seed=0)
@@ -185,7 +200,8 @@ def test_folds_hold_out_different_queries_and_learn_from_all_the_others() -> Non
 
 def test_a_ladder_published_before_it_had_its_lowest_rung_stays_readable() -> None:
     router, fitting, _ = trained()
-    older = replace(router, lower=router.lower[1:], weights=router.weights[:, 1:], losses=router.losses[:, 1:])
+    alone = tuple(rung.members[0] for rung in router.lower[1:])  # nor were its lower rungs several
+    older = replace(router, lower=alone, weights=router.weights[:, 1:], losses=router.losses[:, 1:])
     header, arrays = unpack(older.to_bytes(), "ladder")
     del arrays["spread"]  # which came later too
     again = LadderRouter.from_bytes(pack(header, **arrays), HashEncoder())

@@ -4,8 +4,6 @@ else.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,10 +12,9 @@ from core.dataset import PreferenceDataset
 from core.domain import LLM, Comparison, Outcome, Query, QueryId, UserId
 from core.encoders import TextEncoder, Vectors
 from core.errors import InvalidInput, NotEnoughData
-from core.optimisation import TrainConfig
 from core.routers import ROUTERS, router_class
-from core.routers.descent import Descent
 from tests.planted import LLMS, HashEncoder, comparison, queries
+from tests.short_descents import shorten_descents
 
 ASKED = queries(30)
 HELD_OUT = set(range(20, 30))
@@ -87,13 +84,7 @@ WORLDS = {
 @pytest.fixture(autouse=True)
 def _short_descents(monkeypatch):
     """Whether an answer is finite shows after a few steps; how good it is, the contract suite asks."""
-    short = Descent(epochs=2, steps=3)
-    for module in ("matrix_factorization", "uniroute_learned_map", "router_dc", "graph_router"):
-        monkeypatch.setattr(f"core.routers.{module}.PLAN", short)
-    personalized = import_module("core.routers.personalized_router")
-    monkeypatch.setattr(personalized, "RECIPES", tuple(recipe._replace(plan=short) for recipe in personalized.RECIPES))
-    for module in ("gat", "ladder"):
-        monkeypatch.setattr(f"core.routers.{module}.TrainConfig", partial(TrainConfig, epochs=2, steps_per_epoch=3))
+    shorten_descents(monkeypatch)
 
 
 @pytest.mark.parametrize("name", WORLDS)

@@ -1,0 +1,47 @@
+"""One kind of router fitted to several folds, as one: the mean of the log-probabilities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from core.dataset import PreferenceDataset
+from core.domain import LLMId, Query, UserId
+from core.encoders import TextEncoder
+from core.routers.artifact import pack, unpack
+from core.routers.base import Probabilities, softmax
+
+
+@dataclass(frozen=True, eq=False)
+class Bag:
+    """Finished routers of one kind over the same LLMs, at least one."""
+
+    members: tuple[Any, ...]
+
+    @property
+    def kind(self) -> str:
+        return str(self.members[0].kind)
+
+    @property
+    def llms(self) -> tuple[LLMId, ...]:
+        return tuple(self.members[0].llms)
+
+    def predict_proba(
+        self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
+    ) -> Probabilities:
+        """See `Router`."""
+        told = [member.predict_proba(user, queries, history) for member in self.members]
+        return softmax(np.mean([np.log(np.maximum(p, 1e-300)) for p in told], axis=0))
+
+    def to_bytes(self) -> bytes:
+        """An npz of the members' own bytes."""
+        members = {f"member{i}": np.frombuffer(m.to_bytes(), np.uint8) for i, m in enumerate(self.members)}
+        return pack({"kind": f"bag of {self.kind}", "members": len(self.members)}, **members)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, kind: Any, encoder: TextEncoder) -> Self:
+        """The bag of routers of class `kind` that `to_bytes` wrote. Raises as their `from_bytes` does."""
+        header, arrays = unpack(data, f"bag of {kind.kind}")
+        names = [f"member{i}" for i in range(int(header["members"]))]
+        return cls(tuple(kind.from_bytes(arrays[name].tobytes(), encoder) for name in names))
