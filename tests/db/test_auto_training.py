@@ -117,8 +117,9 @@ def test_the_timekeeper_looks_until_it_is_stopped_and_survives_a_database_that_i
     auto, runs, database, monkeypatch
 ):
     auto.set(Plan(ratings=100), "Ann")
-    settings = Settings(_env_file=None, spawn_worker=False)
-    keeper, stop, looks = Timekeeper(database, settings, seconds=0.01), threading.Event(), []
+    settings = Settings(_env_file=None, spawn_worker=False)  # type: ignore[call-arg]
+    keeper, stop = Timekeeper(database, settings, seconds=0.01), threading.Event()
+    looks: list[int] = []
     look = keeper.look
 
     def flaky():

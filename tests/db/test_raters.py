@@ -62,7 +62,8 @@ def test_agreement_is_that_of_every_two_answers_to_the_same_pair(database):
     stored = [str(reply.response_id) for reply in bundle.responses]  # the side of a pair that was stored first is A
     units = defaultdict(list)
     for one in bundle.comparisons:
-        pair = tuple(sorted((str(one.response_a), str(one.response_b)), key=stored.index))
+        first, second = sorted((str(one.response_a), str(one.response_b)), key=stored.index)
+        pair = (first, second)
         units[pair].append((one.user_id, seen_from(str(one.response_a), one, pair)))
     shared = [said for said in units.values() if len({user for user, _ in said}) > 1]
     values = [value for said in shared for _, value in said]
@@ -80,10 +81,11 @@ def test_an_answer_is_as_surprising_as_everybodys_answers_about_the_two_llms_mak
     PreferenceStore(database).add_bundle(bundle)
 
     def about(one: Comparison) -> tuple[tuple[str, str], Outcome]:
-        matter = tuple(sorted((one.llm_a, one.llm_b)))
+        first, second = sorted((str(one.llm_a), str(one.llm_b)))
+        matter = (first, second)
         return matter, seen_from(one.llm_a, one, matter)
 
-    counts = defaultdict(Counter)
+    counts: defaultdict[tuple[str, str], Counter[Outcome]] = defaultdict(Counter)
     for one in bundle.comparisons:
         matter, answer = about(one)
         counts[matter][answer] += 1

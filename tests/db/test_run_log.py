@@ -14,7 +14,7 @@ from db.runs import TrainingRuns
 from db.worker import EXECUTORS, Worker
 from tests.planted import HashEncoder
 
-SETTINGS = Settings(_env_file=None)
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 
 
 @pytest.fixture
@@ -65,7 +65,8 @@ def test_a_run_that_fails_says_so_and_tells_no_more_than_people_may_read(databas
         raise error
 
     monkeypatch.setitem(EXECUTORS, "speaking", fail)
-    assert Worker(database, HashEncoder(), SETTINGS).run_once().status == RunStatus.FAILED
+    ended = Worker(database, HashEncoder(), SETTINGS).run_once()
+    assert ended and ended.status == RunStatus.FAILED
     said = texts(database, run)
     assert "failed" in said[-1] and "a secret" not in " ".join(said)
 
