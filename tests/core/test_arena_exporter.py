@@ -85,7 +85,9 @@ def worlds(draw: st.DrawFn) -> World:
     return World(tuple(comparisons), queries, tuple(responses.values()), users)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(world=worlds(), suffix=st.sampled_from(SUFFIXES))
 def test_what_is_exported_is_imported_equal(world: World, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"

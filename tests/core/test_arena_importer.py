@@ -268,7 +268,9 @@ COLUMN = st.sampled_from([*a_row(), "category", "tstamp", "comparison_key", "sim
 ROW = JSON | st.builds(lambda changes: a_row(**changes), st.dictionaries(COLUMN, JSON | TURNS, max_size=2))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(rows=st.lists(ROW, max_size=6), suffix=st.sampled_from([".jsonl", ".json", ".jsonl.gz"]), led=st.booleans())
 def test_whatever_json_comes_no_row_is_lost(rows: list[Any], suffix: str, led: bool, tmp_path: Path) -> None:
     rows = [a_row(), *rows] if led else rows  # a good first row, or most files would be refused as a whole
@@ -285,7 +287,9 @@ def test_whatever_json_comes_no_row_is_lost(rows: list[Any], suffix: str, led: b
     assert all(r.reason.isprintable() and len(r.reason) < 240 for r in bundle.rejected)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(damage=st.lists(st.tuples(st.floats(0, 0.9999), st.integers(0, 255)), min_size=1, max_size=3))
 def test_damaged_parquet_is_read_or_refused_and_never_crashes(damage: list[tuple[float, int]], tmp_path: Path) -> None:
     content = bytearray(parquet_bytes([a_row(judge=f"user {i}") for i in range(3)]))

@@ -134,7 +134,7 @@ def spoilt(content: bytes, how: str, where: float, byte: int) -> bytes:
 HOW = st.sampled_from(["cut", "flip", "insert", "swap halves", "double", "rename"])
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     made=st.sampled_from(sorted(GOOD)), called=st.sampled_from(sorted(GOOD)) | st.none(),
     damage=st.lists(st.tuples(HOW, st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=3),

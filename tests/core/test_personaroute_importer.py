@@ -165,7 +165,9 @@ CELL = st.sampled_from(["0", "1", "2", "llm-0", "llm-1", "", "Q", "1.0", "x" * 1
 ROWS = st.lists(st.lists(CELL, min_size=5, max_size=6), max_size=8)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(rows=ROWS, best=st.sampled_from(["best_llm", "best_answer"]))
 def test_whatever_cells_come_the_bundle_is_whole(rows: list[list[str]], best: str, tmp_path: Path) -> None:
     header = ("user_id", "query", "llm", "response", "task_id", best)

@@ -308,7 +308,7 @@ def naive(database):
     return {event.id: event.outcome for event in log if event.id not in superseded and event.outcome is not None}
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(acts=st.lists(ACTS, max_size=14))
 def test_any_sequence_of_acts_leaves_what_the_user_said_last(database, clock, acts):
     store = PreferenceStore(database, clock)
