@@ -170,7 +170,7 @@ def show_one_person(person: Person) -> None:
     query = Query.typed(typed) if typed.strip() else picked
     if query is None:
         if table["ratings"].sum():
-            st.info(f"{user_label(chosen)} rated every query here. Type one above.")
+            st.info(f"No query with responses is left that {user_label(chosen)} has not rated. Type one above.")
         else:
             show_nothing_to_rate()
         return

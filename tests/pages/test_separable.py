@@ -74,8 +74,9 @@ def measured(database: Database) -> None:
 
 def what_the_pages_say(open_page: Open) -> dict[str, str]:
     """The words of every page that speaks of personal routing, as Ada reads them."""
-    said = {name: words(open_page(name, "Ada")) for name in ("overview", "evaluation", "routing", "training")}
+    said = {name: words(open_page(name, "Ada")) for name in ("overview", "evaluation", "training")}
     app = open_page("routing", "Ada")
+    said["routing"] = words(app.text_area(key="routing.typed").input("Which tree grows fastest?").run())
     said["routing of everyone"] = words(app.segmented_control(key="routing.view").select("Everyone").run())
     assert not app.exception
     return said
