@@ -1,5 +1,6 @@
 """Training a router, and the worker that does it."""
 
+import os
 import signal
 import sys
 import threading
@@ -13,6 +14,8 @@ from core.encoders import SentenceEncoder
 from core.errors import PrefRouteError
 from core.settings import load_settings
 
+YIELDING = 10  # niceness: on a full machine who rates or asks is served first, and a training takes what is left
+
 
 def worker(once: Annotated[bool, typer.Option("--once", help="Execute what is queued, then end.")] = False) -> None:
     """Execute training runs as they are queued, here or from any app on the same database."""
@@ -20,6 +23,8 @@ def worker(once: Annotated[bool, typer.Option("--once", help="Execute what is qu
     from db.worker import Worker
 
     settings = load_settings()
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(YIELDING)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with Opened(settings) as database:

@@ -157,6 +157,12 @@ def test_what_is_exported_comes_back_as_the_same_ratings(world: str, tmp_path: P
     assert {row["user"] for row in answer(fresh, "users")} == {row["user"] for row in answer(world, "users")}  # type: ignore[attr-defined]
 
 
+def test_a_worker_lets_those_who_rate_go_first(url: str) -> None:
+    with mock.patch("os.nice") as nice, mock.patch("commands.training.signal.signal"):
+        assert cli(url, "worker", "--once").returncode == 0
+    nice.assert_called_once_with(10)
+
+
 def test_users_are_listed_with_their_ratings_and_simulated_ones_are_marked(world: str) -> None:
     rows = answer(world, "users")
     assert isinstance(rows, list) and len(rows) == 60
