@@ -48,7 +48,7 @@ CLICK_AND_PAINT = """([link, words, most]) => new Promise((resolve, reject) => {
     else if (seconds > most) reject(new Error(`ran: ${ran}, state: ${app.getAttribute('data-test-script-state')}`));
     else requestAnimationFrame(look);
   };
-  target.click();
+  (target.querySelector('input') ?? target).click();
   look();
 })"""
 
