@@ -240,7 +240,8 @@ def priced_scores(probability: Floats, cost: Floats, alpha: float) -> Floats:
     `probability` [..., L] is the chance of being liked best, so that log p is a liking in logits; `cost` [..., L] the
     dollars of this query. Dollars are absolute, not scaled per query: then an alpha is one exchange rate for all
     queries, and the least alpha within a budget is the best way to spend it. An unknown cost (NaN) counts as the
-    dearest known one of the query, or as nothing where none is known. Raises InvalidInput for an alpha outside 0..1.
+    dearest known one of the query, or as nothing where none is known. At alpha = 1 costs within some 1e-8 dollars of
+    each other are equal, and liking decides. Raises InvalidInput for an alpha outside 0..1.
     """
     money_weight(alpha)  # refuses what is no alpha
     known = np.where(np.isnan(cost), -np.inf, cost).max(axis=-1, keepdims=True)

@@ -10,10 +10,10 @@ from core.errors import InvalidInput
 
 LIKED, PRICE = np.array([0.6, 0.3, 0.1]), np.array([0.004, 0.001, 0.0001])
 
+# Whole millionths of a dollar: at alpha = 1 LLMs are equally cheap where they are within some billionths.
+dollars = st.integers(0, 50_000).map(lambda n: n / 1e6)
 tables = st.integers(1, 20).flatmap(
-    lambda n: st.lists(
-        st.lists(st.tuples(st.floats(0.01, 1), st.floats(0, 0.05)), min_size=3, max_size=3), min_size=n, max_size=n
-    )
+    lambda n: st.lists(st.lists(st.tuples(st.floats(0.01, 1), dollars), min_size=3, max_size=3), min_size=n, max_size=n)
 )
 
 
