@@ -175,27 +175,26 @@ def matrix_height(columns: int) -> int:
 
 def above_columns(columns: Sequence[str], colour: Mapping[str, str]) -> alt.Chart:
     """A strip in each LLM's colour between a column and its label."""
-    strip: alt.Chart = (
-        alt.Chart(pd.DataFrame({"column": list(columns)}))
-        .mark_rect(stroke=None)
-        .encode(
-            x=alt.X("column:N", sort=list(columns)), y=alt.value(-STRIP), y2=alt.value(-2),
-            color=llm_colour("column", colour),
-        )
-    )  # fmt: skip
-    return strip
+    return _strip("column", columns, colour, alt.X, "y")
 
 
 def before_rows(rows: Sequence[str], colour: Mapping[str, str]) -> alt.Chart:
     """The same between a row and its label."""
+    return _strip("row", rows, colour, alt.Y, "x")
+
+
+def _strip(
+    field: str, names: Sequence[str], colour: Mapping[str, str], along: type[alt.X | alt.Y], across: str
+) -> alt.Chart:  # fmt: skip
     strip: alt.Chart = (
-        alt.Chart(pd.DataFrame({"row": list(rows)}))
+        alt.Chart(pd.DataFrame({field: list(names)}))
         .mark_rect(stroke=None)
         .encode(
-            y=alt.Y("row:N", sort=list(rows)), x=alt.value(-STRIP), x2=alt.value(-2),
-            color=llm_colour("row", colour),
+            along(f"{field}:N", sort=list(names)),
+            color=llm_colour(field, colour),
+            **{across: alt.value(-STRIP), f"{across}2": alt.value(-2)},
         )
-    )  # fmt: skip
+    )
     return strip
 
 

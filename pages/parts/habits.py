@@ -10,43 +10,28 @@ from pages.parts.charts import share_chart, share_height
 from pages.parts.colours import llm_colours
 from pages.parts.context import context
 from pages.parts.drawing import show_chart
+from pages.parts.shares import Line, show_shares
 
 
 def show_habits(user: UserId) -> None:
     """Left, longer and decisive share and agreement, each with n and interval, or how many are still missing."""
     habits = histories.habits(context().database, user)
     st.subheader("How I choose", anchor=False)
-    lines: list[tuple[str, Share, float | None]] = [
+    lines: list[Line] = [
         ("Left", habits.left, 0.5),
         ("Longer", habits.longer, 0.5),
         ("Decisive", habits.decisive, None),
         ("Like others", agreement.with_others(context().database, user), 0.5),
         ("Like myself", agreement.with_oneself(context().database, user), 0.5),
     ]
-    drawn = [
-        {"name": name, "value": share.value, "low": share.low, "high": share.high, "reference": chance,
-         "note": f"{share.value:.0%}, n = {share.n}"}
-        for name, share, chance in lines if share.enough
-    ]  # fmt: skip
-    if drawn:
-        show_chart(
-            share_chart(pd.DataFrame(drawn), "Share of my ratings"),
-            pd.DataFrame(drawn),
-            "my_ratings.habits",
-            alt_text="My shares with their 95 % intervals: "
-            + "; ".join(sentence(name, share) for name, share, _ in lines),
-            height=share_height(len(drawn)),
-        )
-        st.caption(
-            "Left: I preferred the response on the left, of my ratings that prefer one. Longer: I preferred the longer "
-            "one, of those whose lengths differ. Decisive: I preferred one at all. Like others: as most people who "
-            "rated the same two responses. Like myself: as before, when I was asked again. Dot and 95 % interval "
-            "(Wilson); grey tick: what chance would give. Sides are balanced, so a left share whose interval leaves "
-            "50 % out says that the place on the screen sways you."
-        )
-    for name, share, _ in lines:
-        if not share.enough:
-            st.caption(sentence(name, share))
+    show_shares(
+        lines, "my_ratings.habits", "Share of my ratings", "My shares", sentence,
+        "Left: I preferred the response on the left, of my ratings that prefer one. Longer: I preferred the longer "
+        "one, of those whose lengths differ. Decisive: I preferred one at all. Like others: as most people who "
+        "rated the same two responses. Like myself: as before, when I was asked again. Dot and 95 % interval "
+        "(Wilson); grey tick: what chance would give. Sides are balanced, so a left share whose interval leaves "
+        "50 % out says that the place on the screen sways you.",
+    )  # fmt: skip
 
 
 def sentence(name: str, share: Share) -> str:

@@ -1,6 +1,5 @@
 """How far a person can trust the router: its hit rate beside their own ceiling, and what its probabilities mean."""
 
-import pandas as pd
 import streamlit as st
 
 from core.dataset import PreferenceDataset
@@ -10,9 +9,10 @@ from core.track_record import Meant, TrackRecord, ceiling
 from db.agreement import with_oneself
 from db.routers import RouterVersion
 from db.track_records import record_of
-from pages.parts.charts import share_chart, share_height
 from pages.parts.context import context
-from pages.parts.drawing import show_chart
+from pages.parts.shares import Line, show_shares
+
+COIN = 0.5  # what chance would give
 
 
 @st.cache_data(show_spinner="Asking the router about earlier ratings", max_entries=200)
@@ -41,28 +41,12 @@ def show_track_record(user: UserId, *, own: bool) -> None:
     headline = said_at_once(record.right, oneself, own=own)
     if headline:
         st.markdown(headline)
-    lines: list[tuple[str, Share]] = [
-        ("This router", record.right),
-        ("The average user's pick", record.usual),
-        ("You, asked again" if own else "The person, asked again", oneself),
+    lines: list[Line] = [
+        ("This router", record.right, COIN),
+        ("The average user's pick", record.usual, COIN),
+        ("You, asked again" if own else "The person, asked again", oneself, COIN),
     ]
-    drawn = [
-        {"name": name, "value": share.value, "low": share.low, "high": share.high, "reference": 0.5,
-         "note": f"{share.value:.0%}, n = {share.n}"}
-        for name, share in lines if share.enough
-    ]  # fmt: skip
-    if drawn:
-        show_chart(
-            share_chart(pd.DataFrame(drawn), "Preferred response put first"),
-            pd.DataFrame(drawn),
-            "routing.track",
-            alt_text="Hit rates with their 95 % intervals: "
-            + "; ".join(in_words(name, share) for name, share in lines),
-            height=share_height(len(drawn)),
-        )
-    for name, share in lines:
-        if not share.enough:
-            st.caption(in_words(name, share))
+    show_shares(lines, "routing.track", "Preferred response put first", "Hit rates", in_words)
     st.caption(
         f"Of ratings that prefer one response and that the training of version {active.id} has not seen, each asked "
         "again without what was said in that conversation. Asked again: the same two responses with swapped sides. "
