@@ -68,13 +68,21 @@ def submit() -> None:
         st.session_state[PENDING] = typed
 
 
+def leave_former() -> None:
+    """Put away what the former prompt led to; what is still being written would be paid for and never read."""
+    st.session_state.pop(PROBLEM, None)
+    _, writing = st.session_state.pop(ANSWER, ("", None))
+    pair: Pair | None = st.session_state.pop(PAIR, None)
+    for under_way in [*([writing] if writing else []), *(pair.writings if pair else [])]:
+        under_way.stop()
+
+
 def answer_pending(taste: UserId, own: bool, alpha: float, allowed: tuple[LLMId, ...], at_once: bool) -> None:
     """Decide on what was typed last, once; with `at_once` the pick then answers, unless it is too close to call."""
     typed = st.session_state.pop(PENDING, None)
     if typed is None:
         return
-    for key in (PROBLEM, ANSWER, PAIR):
-        st.session_state.pop(key, None)
+    leave_former()
     try:
         with st.spinner("Deciding"):
             asked = decide(Query.typed(typed), taste, own=own, alpha=alpha, allowed=allowed)
@@ -230,7 +238,9 @@ with st.expander("Cost, and what may be picked"):
         show_willingness(person.name)
     allowed = choose_llms()
 at_once = st.segmented_control("Then", [ANSWER_IT, DECIDE], default=ANSWER_IT, required=True, key="playground.then")
-st.chat_input("Anything you would ask an LLM", key=PROMPT, submit_mode="disable", on_submit=submit)
+# Not submit_mode="disable" or "stop": the field then waits for the end of a run of the whole page, misses it where a
+# fragment ends in the same moment, and stays closed for good.
+st.chat_input("Anything you would ask an LLM", key=PROMPT, on_submit=submit)
 answer_pending(taste, taste == person.name, alpha, allowed, at_once == ANSWER_IT)
 
 if problem := st.session_state.get(PROBLEM):

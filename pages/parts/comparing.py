@@ -116,8 +116,10 @@ def retry(side: int) -> None:
 
 @callback
 def discard() -> None:
-    """Leave this comparison; the prompt stays."""
-    st.session_state.pop(PAIR, None)
+    """Leave this comparison, and let nothing more be written for it; the prompt stays."""
+    pair: Pair | None = st.session_state.pop(PAIR, None)
+    for writing in pair.writings if pair else []:
+        writing.stop()
 
 
 @callback

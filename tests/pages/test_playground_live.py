@@ -250,6 +250,24 @@ def test_a_stored_answer_is_watched_as_it_is_written_and_can_be_stopped(
     assert writing.wait(60) and writing.text == first and "You stopped it here" in words(app.run())
 
 
+def test_a_new_prompt_stops_what_is_still_being_written_for_the_former(
+    open_page: Open, demo: Database, server: OpenAIServer
+) -> None:
+    point(demo, "endless")
+    app = open_page("playground", "Ada")
+    app.segmented_control(key="playground.then").set_value("Decide only").run()
+    app.chat_input[0].set_value(PROMPT).run()
+    button(app, "Let ").click().run()
+    former: Writing = app.session_state["playground.answer"][1]
+    app.chat_input[0].set_value(f"{PROMPT}, again").run()
+    assert former.wait(60) and "playground.answer" not in app.session_state
+    button(app, "Compare with").click().run()
+    pair: list[Writing] = app.session_state["playground.pair"].writings
+    app.chat_input[0].set_value(f"{PROMPT}, at last").run()
+    assert all(writing.wait(60) for writing in pair) and "playground.pair" not in app.session_state
+    assert server.seen["endless"] <= 3  # one that was stopped before it asked costs nothing
+
+
 def test_what_is_too_long_for_the_pick_goes_to_the_next_that_it_fits(
     open_page: Open, demo: Database, server: OpenAIServer
 ) -> None:
