@@ -6,7 +6,7 @@ from enum import Enum
 from itertools import islice
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, Text, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, Index, MetaData, String, Text, TypeDecorator, text
 from sqlalchemy import Enum as EnumColumn
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column
@@ -83,6 +83,12 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         dict[str, float]: JSON,
     }
+
+
+def index_where(name: str | None, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of the rows that meet a condition which both databases read alike."""
+    condition = text(where)
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 def insert_missing(session: Session, table: type["Base"]) -> Insert:

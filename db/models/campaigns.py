@@ -4,11 +4,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.campaigns import Kind, Mode, Reveal, Scale
-from db.base import NEVER_REUSED, Base, Digest, Id, Name
+from db.base import NEVER_REUSED, Base, Digest, Id, Name, index_where
 
 
 class CampaignRow(Base):
@@ -88,12 +88,7 @@ class FlagRow(Base):
 
     __tablename__ = "flags"
     __table_args__ = (
-        Index(
-            "ix_flags_unresolved",
-            "query_id",
-            sqlite_where=text("resolution IS NULL"),
-            postgresql_where=text("resolution IS NULL"),
-        ),
+        index_where("ix_flags_unresolved", "query_id", where="resolution IS NULL"),
         CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", name="resolved"),
         NEVER_REUSED,
     )

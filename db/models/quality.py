@@ -5,11 +5,11 @@ what a person does about a change of their own taste.
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.domain import Outcome
-from db.base import NEVER_REUSED, Base, Id, Name
+from db.base import NEVER_REUSED, Base, Id, Name, index_where
 
 
 class Measure(StrEnum):
@@ -25,13 +25,7 @@ class GoldRow(Base):
 
     __tablename__ = "gold_items"
     __table_args__ = (
-        Index(
-            "uq_gold_items_one_in_use",
-            "query_id",
-            unique=True,
-            sqlite_where=text("retired_at IS NULL"),
-            postgresql_where=text("retired_at IS NULL"),
-        ),
+        index_where("uq_gold_items_one_in_use", "query_id", where="retired_at IS NULL", unique=True),
         CheckConstraint("response_a_id <> response_b_id", name="two_responses"),
         NEVER_REUSED,
     )
@@ -68,14 +62,7 @@ class MeasureRow(Base):
 
     __tablename__ = "measures"
     __table_args__ = (
-        Index(
-            "uq_measures_one_in_force",
-            "user_id",
-            "kind",
-            unique=True,
-            sqlite_where=text("lifted_at IS NULL"),
-            postgresql_where=text("lifted_at IS NULL"),
-        ),
+        index_where("uq_measures_one_in_force", "user_id", "kind", where="lifted_at IS NULL", unique=True),
         CheckConstraint("weight >= 0 AND weight <= 1", name="weight"),
         NEVER_REUSED,
     )
@@ -104,14 +91,7 @@ class DriftChoiceRow(Base):
 
     __tablename__ = "drift_choices"
     __table_args__ = (
-        Index(
-            "uq_drift_choices_one_in_force",
-            "user_id",
-            "since",
-            unique=True,
-            sqlite_where=text("lifted_at IS NULL"),
-            postgresql_where=text("lifted_at IS NULL"),
-        ),
+        index_where("uq_drift_choices_one_in_force", "user_id", "since", where="lifted_at IS NULL", unique=True),
         NEVER_REUSED,
     )
 

@@ -3,11 +3,11 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import DDL, BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, event, text
+from sqlalchemy import DDL, BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, event
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.domain import Outcome
-from db.base import NEVER_REUSED, Base, Digest, Id, Name, Source
+from db.base import NEVER_REUSED, Base, Digest, Id, Name, Source, index_where
 from db.models.campaigns import RatingDetailRow
 
 
@@ -40,20 +40,11 @@ class AssignmentRow(Base):
 
     __tablename__ = "assignments"
     __table_args__ = (
-        Index(
-            "uq_assignments_one_open",
-            "user_id",
-            unique=True,
-            sqlite_where=text("status = 'open'"),
-            postgresql_where=text("status = 'open'"),
-        ),
+        index_where("uq_assignments_one_open", "user_id", where="status = 'open'", unique=True),
         Index(None, "user_id", "status", "closed_at"),
         Index(None, "llm_a_id", "llm_b_id"),
         Index(None, "campaign_id", "query_id"),
-        *(
-            Index(None, name, sqlite_where=text(f"{name} IS NOT NULL"), postgresql_where=text(f"{name} IS NOT NULL"))
-            for name in ("gold_id", "repeats_id")
-        ),
+        *(index_where(None, name, where=f"{name} IS NOT NULL") for name in ("gold_id", "repeats_id")),
         CheckConstraint("probability > 0 AND probability <= 1", name="probability"),
         NEVER_REUSED,
     )
@@ -90,14 +81,13 @@ class ComparisonRow(Base):
     __tablename__ = "comparisons"
     __table_args__ = (
         UniqueConstraint("supersedes_id"),
-        Index(
+        index_where(
             "uq_comparisons_one_rating",
             "assignment_id",
             "response_a_id",
             "response_b_id",
+            where="supersedes_id IS NULL",
             unique=True,
-            sqlite_where=text("supersedes_id IS NULL"),
-            postgresql_where=text("supersedes_id IS NULL"),
         ),
         Index(None, "user_id", "query_id"),
         CheckConstraint("(kind = 'withdrawal') = (outcome IS NULL)", name="withdrawal"),

@@ -4,10 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, text
+from sqlalchemy import ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import NEVER_REUSED, Base, Digest, Id, Name
+from db.base import NEVER_REUSED, Base, Digest, Id, Name, index_where
 
 
 class RunStatus(StrEnum):
@@ -26,13 +26,7 @@ class TrainingRunRow(Base):
 
     __tablename__ = "training_runs"
     __table_args__ = (
-        Index(
-            "uq_training_runs_one_active",
-            "kind",
-            unique=True,
-            sqlite_where=text("status IN ('queued', 'running')"),
-            postgresql_where=text("status IN ('queued', 'running')"),
-        ),
+        index_where("uq_training_runs_one_active", "kind", where="status IN ('queued', 'running')", unique=True),
         NEVER_REUSED,
     )
 
