@@ -6,6 +6,7 @@ from db.models import Role
 from pages.parts.account import show_account
 from pages.parts.context import role_here
 from pages.parts.errors import boundary
+from pages.parts.preload import first_page
 
 PAGES = {
     "Annotate": {
@@ -53,6 +54,6 @@ page = st.navigation(
     },
     expanded=True,
 )  # fmt: skip
-with boundary():
+with first_page(), boundary():
     show_account()
     page.run()

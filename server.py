@@ -8,10 +8,12 @@ from starlette.middleware import Middleware
 from api.beside import Beside
 from pages.parts.browser import BrowserCookie
 from pages.parts.errors import show_error
+from pages.parts.preload import preloading
 from pages.parts.proxy import ProxyHeader
 
 app = st.App(
     "app.py",
+    lifespan=preloading,
     middleware=[Middleware(Beside), Middleware(BrowserCookie), Middleware(ProxyHeader)],
     on_script_error=show_error,
 )

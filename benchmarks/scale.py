@@ -27,7 +27,7 @@ from db.reports import counts
 from db.routers import RouterRegistry
 
 LLMS, DAYS = 10, 90
-FITTED = 1_000  # users whose ratings the router is fitted to: how fast it serves does not depend on how well it knows
+FITTED = 500  # users whose ratings the router is fitted to: how fast it serves does not depend on how well it knows
 GOALS = {"planted": 3.0, "given": 2.0}  # seconds until a page is painted
 
 

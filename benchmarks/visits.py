@@ -29,6 +29,7 @@ FLAGS = [
 VISITOR = "Benchmark"
 START_SECONDS = 120
 MOST_SECONDS = 120  # for a page, and for signing in
+READING = 2_000  # milliseconds for which a person looks at a page before they open the next
 # Inside a page what costs most is often behind a click: name of the page, words of the control.
 VIEWS = {"routing": "Everyone", "leaderboard": "Adjust for length and format"}
 CLICK_AND_PAINT = """([link, words, most]) => new Promise((resolve, reject) => {
@@ -116,7 +117,7 @@ def _visit(page: "Page", name: str, where: list[str | None], spent: Callable[[],
     figures = spent()
     if page.get_by_text("Something went wrong here").count():
         raise PrefRouteError(f"The page '{name}' shows an error; the server's log is on stderr.")
-    page.wait_for_timeout(300)  # what the browser does after the paint is not the next page's
+    page.wait_for_timeout(READING)  # what the browser does after the paint is not the next page's either
     return Visit(name, seconds, **figures)
 
 
@@ -132,6 +133,7 @@ def _sign_in(page: "Page", address: str) -> None:
         page.get_by_role("button", name="I agree").click()
     inside.wait_for()
     page.locator("[data-test-script-state=notRunning]").wait_for()
+    page.wait_for_timeout(READING)
 
 
 @contextmanager

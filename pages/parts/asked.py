@@ -63,7 +63,7 @@ class Asked:
 def decide(query: Query, taste: UserId, *, own: bool, alpha: float, allowed: tuple[LLMId, ...] = ()) -> Asked | None:
     """Ask the router and write the decision down; None where there is no LLM. Raises what the router raises."""
     here = context()
-    _load_once(here.registry.active())
+    load_once(here.registry.active())
     began = time.perf_counter()
     decision = here.serving.decide(taste, query, explained=False)
     took = 1000 * (time.perf_counter() - began)
@@ -79,7 +79,7 @@ def decide(query: Query, taste: UserId, *, own: bool, alpha: float, allowed: tup
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
-def _load_once(_version: RouterVersion | None) -> None:
+def load_once(_version: RouterVersion | None) -> None:
     """Load the router and the encoder at a server's first decision, so that its time is that of deciding."""
     router = context().serving.service().router
     # Words nobody used yet: the vector of known ones is in the database, and would leave the encoder unloaded.
