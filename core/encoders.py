@@ -5,15 +5,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import CorruptArtifact, InvalidInput
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 Vectors = NDArray[np.float32]
 
@@ -70,14 +67,23 @@ class RecentTexts:
         return np.array([found[text] for text in texts], np.float32).reshape(-1, self.dim)
 
 
+class _Model(Protocol):
+    """A model that is loaded."""
+
+    @property
+    def dim(self) -> int: ...
+
+    def encode(self, texts: Sequence[str]) -> Vectors: ...
+
+
 class SentenceEncoder:
-    """sentence-transformers, imported and loaded at the first text: the import alone costs seconds and about 500 MB."""
+    """The bundled MiniLM, or any model that sentence-transformers reads. Loaded at the first text."""
 
     def __init__(self, name: str = "") -> None:
         """`name` is a sentence-transformers name or path; empty means the bundled MiniLM (384 numbers, 256 tokens)."""
         self._name = name
         self._lock = threading.Lock()
-        self._model: SentenceTransformer | None = None
+        self._model: _Model | None = None
 
     @property
     def id(self) -> str:
@@ -85,33 +91,44 @@ class SentenceEncoder:
 
     @property
     def dim(self) -> int:
-        if not self._name:
-            return 384
-        return int(self._loaded().get_embedding_dimension() or 0)
+        return self._loaded().dim if self._name else 384
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        if not texts:
-            return np.zeros((0, self.dim), np.float32)
-        vectors = self._loaded().encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(vectors, np.float32)
+        return self._loaded().encode(texts) if texts else np.zeros((0, self.dim), np.float32)
 
-    def _loaded(self) -> "SentenceTransformer":
+    def _loaded(self) -> _Model:
         with self._lock:
             if self._model is None:
                 self._model = self._load()
             return self._model
 
-    def _load(self) -> "SentenceTransformer":
-        path = str(_bundled_path()) if not self._name else self._name
+    def _load(self) -> _Model:
+        if self._name:
+            return _ByName(self._name)
+        path = _bundled_path()
+        from core.minilm import MiniLM
+
+        return MiniLM(path)
+
+
+class _ByName:
+    """A model by its sentence-transformers name or path. The import alone costs seconds and about 500 MB."""
+
+    def __init__(self, name: str) -> None:
         from sentence_transformers import SentenceTransformer
 
         try:
-            return SentenceTransformer(path)
+            self._model = SentenceTransformer(name)
         except (OSError, ValueError):
             raise InvalidInput(
-                f"The text encoder '{self.id}' cannot be loaded. Set PREFROUTE_ENCODER to a folder that holds a "
+                f"The text encoder '{name}' cannot be loaded. Set PREFROUTE_ENCODER to a folder that holds a "
                 "sentence-transformers model, or leave it empty for the bundled one."
             ) from None
+        self.dim = int(self._model.get_embedding_dimension() or 0)
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        vectors = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, np.float32)
 
 
 def _bundled_path() -> Path:

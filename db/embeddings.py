@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, select
 
 from core.domain import content_hash
 from core.encoders import TextEncoder, Vectors
@@ -14,6 +13,7 @@ from db.engine import Database
 from db.models import TextEmbeddingRow
 
 STORED_FLOAT = np.dtype("<f4")
+_texts = TextEmbeddingRow.__table__.c
 AT_ONCE = 256  # texts computed between two writes: what is interrupted later need not compute them again
 
 
@@ -49,17 +49,14 @@ class CachedEncoder:
         found: dict[str, Vectors] = {}
         if not keys:
             return found
-        with self._database.read() as session:
+        with self._database.glance() as connection:
             for part in parts(keys):
-                found |= self._read(session, part)
+                found |= self._read(connection, part)
         return found
 
-    def _read(self, session: Session, keys: Sequence[str]) -> dict[str, Vectors]:
-        rows = session.execute(
-            select(TextEmbeddingRow.text_hash, TextEmbeddingRow.vector).where(
-                TextEmbeddingRow.text_hash.in_(keys), TextEmbeddingRow.encoder_id == self.id
-            )
-        ).all()
+    def _read(self, connection: Connection, keys: Sequence[str]) -> dict[str, Vectors]:
+        of_these = _texts.text_hash.in_(keys) & (_texts.encoder_id == self.id)
+        rows = connection.execute(select(_texts.text_hash, _texts.vector).where(of_these)).all()
         vectors = {key: np.frombuffer(data, STORED_FLOAT) for key, data in rows}
         if any(vector.shape != (self.dim,) for vector in vectors.values()):
             raise CorruptArtifact(
