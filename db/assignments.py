@@ -4,41 +4,37 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from random import Random
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Integer, Select, bindparam, func, select, union, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, Update, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.campaigns import Kind, Reveal
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
 from core.errors import NotAllowed, NotFound
 from core.matchmaking import Shares, Suggestion
-from db import choices, leases
-from db.base import UTCDateTime
-from db.campaigns import Campaign, asking, hold, of_tasks, value_of
-from db.draws import Drawn, Reply, next_drawn
+from db import choices, leases, pools
+from db.base import table
+from db.campaigns import COLUMNS, Campaign, asking, hold, made_of, value_of
+from db.draws import Pair, Reply, next_pair
 from db.models import (
     AssignmentRow,
     AssignmentStatus,
     CampaignRow,
     ComparisonRow,
-    FlagResolution,
-    FlagRow,
     LLMRow,
     QueryRow,
     ResponseRow,
     TaskRow,
     UserRow,
 )  # fmt: skip
-
-STEPS_BACK = 10  # how far an undo reaches
-
-FLAGS_TO_PAUSE = 2  # one person may be mistaken; two make it a matter for whoever looks after the queries
+from db.posed import OF_OTHERS, UNKNOWN
+from db.standing import NOBODY, PENDING, Pending, Standing, refuse, standing
 
 CLOSED = (AssignmentStatus.RATED, AssignmentStatus.SKIPPED, AssignmentStatus.FLAGGED)
-PENDING = (AssignmentStatus.OPEN, AssignmentStatus.WAITING)
+STEPS_BACK = 10  # how far an undo reaches
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +67,7 @@ def locked_user(session: Session, user: UserId) -> UserRow:
     """The user, held until the transaction ends: two tabs of one person take turns, those of two do not wait."""
     row = session.scalar(_locked(), {"user": user})
     if row is None:
-        raise NotFound(f"There is no user '{user}'. Sign in first.")
+        raise NotFound(NOBODY.format(user))
     return row
 
 
@@ -90,9 +86,9 @@ def own_assignment(session: Session, owner: UserRow, token: str) -> AssignmentRo
     """The assignment called `token`. Raises NotFound, or NotAllowed where it was given to someone else."""
     row = session.scalar(_by_token(), {"token": token})
     if row is None:
-        raise NotFound("This pair is no longer known and nothing was stored. Reload to get the next one.")
+        raise NotFound(UNKNOWN)
     if row.user_id != owner.id:
-        raise NotAllowed("This pair was given to someone else and nothing was stored.")
+        raise NotAllowed(OF_OTHERS)
     return row
 
 
@@ -101,52 +97,56 @@ def campaign_of(session: Session, assignment: AssignmentRow) -> Campaign:
     return value_of(session.get_one(CampaignRow, assignment.campaign_id))
 
 
-def open_assignment(session: Session, user: UserId) -> Assignment | None:
+def open_assignment(connection: Session | Connection, user: UserId) -> Assignment | None:
     """What the user has on the screen, as the same value for every tab and reload; None of a campaign that closed."""
-    row = session.execute(_open_of_user(), {"user": user}).one_or_none()
+    row = connection.execute(_open_of_user(), {"user": user}).one_or_none()
     if row is None:
         return None
-    assignment, campaign, key, turns, task, key_a, turns_a, key_b, turns_b, number, previous = row
+    number, token, shown_at, reason, probability, leased_until, place, previous, key, turns, task, *rest = row
+    (key_a, turns_a, key_b, turns_b), campaign = rest[:4], made_of(rest[4:])
     query = Query(QueryId(key), tuple(turns), task or "")
     left, right = (
         Response(query.query_id, LLMId(llm), tuple(said)) for llm, said in ((key_a, turns_a), (key_b, turns_b))
     )
-    several = campaign.kind is not Kind.PAIR
-    others = choices.others_of(session, assignment.id, query.query_id) if several else ()
+    several = campaign.plan.kind is not Kind.PAIR
+    others = choices.others_of(connection, number, query.query_id) if several else ()
     return Assignment(
-        assignment.token, query, left, right, assignment.shown_at, number, assignment.reason, assignment.probability,
-        assignment.leased_until, value_of(campaign), previous, others,
-    )  # fmt: skip
-
-
-@cache
-def _open_of_user() -> Select[*tuple[Any, ...]]:
-    a, b, llm_a, llm_b = aliased(ResponseRow), aliased(ResponseRow), aliased(LLMRow), aliased(LLMRow)
-    return (
-        select(AssignmentRow, CampaignRow, QueryRow.key, QueryRow.turns, TaskRow.name, llm_a.key, a.turns, llm_b.key)
-        .add_columns(b.turns, _number(), _previous())
-        .join(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
-        .join(UserRow, UserRow.id == AssignmentRow.user_id)
-        .join(QueryRow, QueryRow.id == AssignmentRow.query_id)
-        .outerjoin(TaskRow, TaskRow.id == QueryRow.task_id)
-        .join(a, a.id == AssignmentRow.response_a_id)
-        .join(b, b.id == AssignmentRow.response_b_id)
-        .join(llm_a, llm_a.id == a.llm_id)
-        .join(llm_b, llm_b.id == b.llm_id)
-        .where(UserRow.name == bindparam("user"), AssignmentRow.status == AssignmentStatus.OPEN, CampaignRow.open)
+        token, query, left, right, shown_at, place, reason, probability, leased_until, campaign, previous, others
     )
 
 
-def _number() -> ColumnElement[int]:
-    earlier = aliased(AssignmentRow)
-    mine = (earlier.user_id == AssignmentRow.user_id, earlier.id <= AssignmentRow.id)
-    return select(func.count()).where(*mine).correlate(AssignmentRow).scalar_subquery()
+@cache
+def _open_of_user() -> Select[Any]:
+    it, campaign, user = table(AssignmentRow), table(CampaignRow), table(UserRow)
+    query, task = table(QueryRow), table(TaskRow)
+    (a, b), (llm_a, llm_b) = ([table(row).alias() for _ in range(2)] for row in (ResponseRow, LLMRow))
+    return (
+        select(it.c.id, it.c.token, it.c.shown_at, it.c.reason, it.c.probability, it.c.leased_until)
+        .add_columns(_number(it), _previous(it), query.c.key, query.c.turns, task.c.name)
+        .add_columns(llm_a.c.key, a.c.turns, llm_b.c.key, b.c.turns, *COLUMNS)
+        .select_from(it)
+        .join(campaign, campaign.c.id == it.c.campaign_id)
+        .join(user, user.c.id == it.c.user_id)
+        .join(query, query.c.id == it.c.query_id)
+        .outerjoin(task, task.c.id == query.c.task_id)
+        .join(a, a.c.id == it.c.response_a_id)
+        .join(b, b.c.id == it.c.response_b_id)
+        .join(llm_a, llm_a.c.id == a.c.llm_id)
+        .join(llm_b, llm_b.c.id == b.c.llm_id)
+        .where(user.c.name == bindparam("user"), it.c.status == AssignmentStatus.OPEN, campaign.c.open)
+    )
 
 
-def _previous() -> ColumnElement[Outcome | None]:
-    said = (ComparisonRow.assignment_id == AssignmentRow.id, ComparisonRow.outcome.is_not(None))
-    newest = select(ComparisonRow.outcome).where(*said).order_by(ComparisonRow.id.desc()).limit(1)
-    return newest.correlate(AssignmentRow).scalar_subquery()
+def _number(it: Table) -> ColumnElement[int]:
+    earlier = it.alias()
+    mine = (earlier.c.user_id == it.c.user_id, earlier.c.id <= it.c.id)
+    return select(func.count()).select_from(earlier).where(*mine).correlate(it).scalar_subquery()
+
+
+def _previous(it: Table) -> ColumnElement[Outcome | None]:
+    said = table(ComparisonRow)
+    newest = select(said.c.outcome).where(said.c.assignment_id == it.c.id, said.c.outcome.is_not(None))
+    return newest.order_by(said.c.id.desc()).limit(1).correlate(it).scalar_subquery()
 
 
 def revealed(session: Session, user: UserId, token: str) -> tuple[str, str] | None:
@@ -166,40 +166,32 @@ def revealed(session: Session, user: UserId, token: str) -> tuple[str, str] | No
 
 
 def ensure_open(
-    session: Session, user: UserRow, now: datetime, rng: Random, suggestions: Sequence[Suggestion[Reply]] = ()
-) -> bool:
-    """Make sure that the user has an open assignment: that of before, the one set aside last, or a new one.
+    session: Session, user: UserId, now: datetime, rng: Random, suggestions: Sequence[Suggestion[Reply]] = ()
+) -> Assignment | None:
+    """What the user is asked: what was on the screen before, what was set aside last, or a new pair, which is written.
 
     `suggestions` are pairs that would tell most about this user. What a closed campaign left on the screen waits until
-    it opens again. False where nothing is left to rate.
+    it opens again. None where nothing is left to rate. Raises NotFound, and NotAllowed while rating is paused.
     """
-    for row, its_campaign in session.execute(_pending(), {"user_id": user.id}).all():
-        if its_campaign.open:
-            _show(session, row, value_of(its_campaign), now)
-            return True
-        if row.status == AssignmentStatus.OPEN:
-            row.status = AssignmentStatus.WAITING
-            session.flush()  # before another one opens: only one may be open at any moment
-    return _draw(session, user.id, now, rng, suggestions)
+    here = standing(session, user)
+    refuse(here.pause)
+    for pending in here.pending:
+        if pending.campaign.open:
+            _show(session, pending, now)
+            return open_assignment(session, user)
+        if pending.status == AssignmentStatus.OPEN:  # before another one opens: only one may be open at any moment
+            session.execute(_of(pending).values(status=AssignmentStatus.WAITING))
+    return _draw(session, user, here, now, rng, suggestions)
 
 
-@cache
-def _pending() -> Select[AssignmentRow, CampaignRow]:
-    return (
-        select(AssignmentRow, CampaignRow)
-        .join(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
-        .where(AssignmentRow.user_id == bindparam("user_id", type_=Integer), AssignmentRow.status.in_(PENDING))
-        .order_by(AssignmentRow.status == AssignmentStatus.WAITING, AssignmentRow.shown_at.desc(), AssignmentRow.id)
-    )
+def _show(session: Session, pending: Pending, now: datetime) -> None:
+    if pending.status == AssignmentStatus.WAITING:
+        session.execute(_of(pending).values(status=AssignmentStatus.OPEN, shown_at=now))
+    leases.renew(session, pending, now)
 
 
-def _show(session: Session, row: AssignmentRow, campaign: Campaign, now: datetime) -> None:
-    if row.status == AssignmentStatus.WAITING:
-        row.status, row.shown_at = AssignmentStatus.OPEN, now
-        session.flush()
-    if campaign.plan.overlap is not None and row.leased_until < now:
-        hold(session, campaign)
-        leases.renew(session, campaign, row, now)
+def _of(pending: Pending) -> Update:
+    return update(AssignmentRow).where(AssignmentRow.id == pending.id)
 
 
 def last_closed(session: Session, user: UserRow) -> AssignmentRow | None:
@@ -241,104 +233,64 @@ def on_screen(session: Session, user: UserRow, query_id: int) -> bool:
     return session.scalar(shown) is not None
 
 
-def unrated(user_id: ColumnElement[int] | int, *, skipped: bool | None = None) -> Select[int]:
-    """Ids of the queries this user may still rate: all, or with `skipped` only those skipped before or the others."""
-    mine = AssignmentRow.user_id == user_id
-    rated = union(
-        select(AssignmentRow.query_id).where(mine, AssignmentRow.status == AssignmentStatus.RATED),
-        # Imported ratings have no assignment. Where there is one its state decides, for an undone pair is open again.
-        select(ComparisonRow.query_id).where(ComparisonRow.user_id == user_id, ComparisonRow.assignment_id.is_(None)),
-    )
-    skips = select(AssignmentRow.query_id).where(mine, AssignmentRow.status == AssignmentStatus.SKIPPED)
-    flagged = select(AssignmentRow.query_id).where(mine, AssignmentRow.status == AssignmentStatus.FLAGGED)
-    found = select(QueryRow.id).where(QueryRow.rateable, *(QueryRow.id.not_in(ids) for ids in (rated, flagged)))
-    found = found.where(QueryRow.id.not_in(_paused()))
-    if skipped is None:
-        return found
-    return found.where(QueryRow.id.in_(skips) if skipped else QueryRow.id.not_in(skips))
-
-
-def _paused() -> CompoundSelect[int]:
-    """Ids of the queries that nobody is shown: flagged by several people and not looked at yet, or retired."""
-    unresolved = select(FlagRow.query_id).where(FlagRow.resolution.is_(None)).group_by(FlagRow.query_id)
-    return union(
-        unresolved.having(func.count(FlagRow.user_id.distinct()) >= FLAGS_TO_PAUSE),
-        select(FlagRow.query_id).where(FlagRow.resolution == FlagResolution.RETIRED),
-    )
-
-
-def in_campaign(campaign: Campaign, user_id: ColumnElement[int] | int, *, skipped: bool | None = None) -> Select[int]:
-    """Of `unrated` the queries that a campaign is about, whoever holds their places."""
-    found = unrated(user_id, skipped=skipped)
-    if campaign.plan.kind is not Kind.PAIR:
-        found = found.where(*choices.enough(campaign.plan.options))
-    return found.where(of_tasks(campaign.plan.tasks)) if campaign.plan.tasks else found
-
-
 def next_free(session: Session, user: UserRow, now: datetime) -> datetime | None:
     """When somebody's lease ends on what this user could rate; None where no lease stands in the way."""
     ends = [
-        leases.next_free(session, campaign, user.id, now, in_campaign(campaign, user.id))
+        leases.next_free(session, campaign, user.id, now, pools.in_campaign(campaign, user.id))
         for campaign in asking(session, user.id)
         if campaign.plan.overlap is not None
     ]
     return min((end for end in ends if end is not None), default=None)
 
 
-def _draw(session: Session, user_id: int, now: datetime, rng: Random, suggestions: Sequence[Suggestion[Reply]]) -> bool:
+def _draw(
+    session: Session, user: UserId, here: Standing, now: datetime, rng: Random, suggestions: Sequence[Suggestion[Reply]]
+) -> Assignment | None:
     """Draw among the queries not seen yet, and once they are used up among those skipped; write what was drawn."""
-    campaigns = asking(session, user_id)
     for skipped in (False, True):
-        for campaign in campaigns:
+        for campaign in here.asking:
             hold(session, campaign)
             if campaign.plan.kind is not Kind.PAIR:
-                pool = session.scalars(_pool(campaign, skipped), {"user_id": user_id, "now": now}).all()
-                if choices.draw(session, campaign, user_id, pool, now, rng, skipped=skipped):
-                    return True
+                left = session.scalars(pools.of(campaign, skipped), {"user_id": here.user_id, "now": now}).all()
+                if choices.draw(session, campaign, here.user_id, left, now, rng, skipped=skipped):
+                    return open_assignment(session, user)
                 continue
-            drawn = _drawn(session, campaign, user_id, now, rng, () if skipped else suggestions, skipped=skipped)
-            if drawn is not None:
-                _write(session, campaign, user_id, drawn, now)
-                return True
-    return False
+            pair = _pair(session, campaign, here.user_id, now, rng, () if skipped else suggestions, skipped=skipped)
+            if pair is not None:
+                return _written(session, campaign, here.user_id, pair, now)
+    return None
 
 
-def _write(session: Session, campaign: Campaign, user_id: int, drawn: Drawn, now: datetime) -> None:
-    session.add(
-        AssignmentRow(
-            **drawn._asdict(),
-            token=secrets.token_urlsafe(16),
-            campaign_id=campaign.id,
-            user_id=user_id,
-            status=AssignmentStatus.OPEN,
-            shown_at=now,
-            leased_until=now + leases.LEASE,
-        )
-    )
-    session.flush()
+_WRITE = insert(table(AssignmentRow))
 
 
-def _drawn(
+def _written(session: Session, campaign: Campaign, user_id: int, pair: Pair, now: datetime) -> Assignment:
+    """The pair as an assignment, as `open_assignment` will read it."""
+    token, until, drawn = secrets.token_urlsafe(16), now + leases.LEASE, pair.drawn
+    row = {"token": token, "campaign_id": campaign.id, "user_id": user_id, "status": AssignmentStatus.OPEN}
+    session.execute(_WRITE, drawn._asdict() | row | {"shown_at": now, "leased_until": until})
+    return Assignment(
+        token, pair.query, pair.response_a, pair.response_b, now, pair.number, drawn.reason, drawn.probability, until,
+        campaign,
+    )  # fmt: skip
+
+
+def _pair(
     session: Session, campaign: Campaign, user_id: int, now: datetime, rng: Random,
     suggestions: Sequence[Suggestion[Reply]], *, skipped: bool,
-) -> Drawn | None:  # fmt: skip
+) -> Pair | None:  # fmt: skip
     """What was put aside is only finished: nothing is tested there."""
     plan, asked = campaign.plan, {"user_id": user_id, "now": now}
     shares = Shares(gold=0, repeat=0, uniform=1) if skipped else Shares.testing(plan.gold_share, plan.repeat_share)
     if plan.overlap is None:
-        drawn = next_drawn(session, asked, _pool(campaign, skipped), shares, rng, suggestions)
+        pair = next_pair(session, asked, pools.of(campaign, skipped), shares, rng, suggestions)
     else:
         # All who rate a query are shown the same, so nobody gets a pair of their own.
         def shown_before(query_id: int) -> Sequence[int]:
             before = leases.first_shown(session, campaign, query_id, now)
             return (before.response_a_id, before.response_b_id) if before else ()
 
-        drawn = next_drawn(session, asked, _pool(campaign, skipped), shares, rng, only=shown_before)
-    return drawn._replace(reason=f"{drawn.reason}, skipped before") if drawn and skipped else drawn
-
-
-@lru_cache(maxsize=64)
-def _pool(campaign: Campaign, skipped: bool) -> Select[int]:
-    user, now = bindparam("user_id", type_=Integer), bindparam("now", type_=UTCDateTime)
-    found = in_campaign(campaign, user, skipped=skipped)
-    return found if campaign.plan.overlap is None else found.where(QueryRow.id.not_in(leases.full(campaign, user, now)))
+        pair = next_pair(session, asked, pools.of(campaign, skipped), shares, rng, only=shown_before)
+    if pair is None or not skipped:
+        return pair
+    return pair._replace(drawn=pair.drawn._replace(reason=f"{pair.drawn.reason}, skipped before"))

@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from db.base import table
 from db.engine import Database
 from db.models import AuditEventRow
+
+_NOTE = insert(table(AuditEventRow))
 
 
 def note(session: Session, at: datetime, actor: str, action: str, subject: str, **detail: object) -> None:
     """Append one event; it is kept only if the transaction is."""
-    session.add(AuditEventRow(at=at, actor=actor, action=action, subject=subject, detail=detail))
+    session.execute(_NOTE, {"at": at, "actor": actor, "action": action, "subject": subject, "detail": detail})
 
 
 def actions(database: Database) -> list[str]:

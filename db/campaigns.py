@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session, aliased
 from core.campaigns import CampaignPlan
 from core.errors import InvalidInput, NotFound
 from db.audit import note
-from db.base import utc_now
+from db.base import table, utc_now
 from db.engine import Database
 from db.models import AssignmentRow, AssignmentStatus, CampaignRow, QueryRow, TaskRow
 
 _PLANNED = tuple(field.name for field in fields(CampaignPlan))
+COLUMNS = [table(CampaignRow).c[name] for name in ("id", "open", "version", *_PLANNED)]  # of which a campaign is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +113,15 @@ class Campaigns:
 
 def value_of(row: CampaignRow) -> Campaign:
     """The row as a value that can be a key."""
-    planned = {name: getattr(row, name) for name in _PLANNED}
-    lists = {name: tuple(value) for name, value in planned.items() if isinstance(value, list)}
-    return Campaign(row.id, CampaignPlan(**planned | lists), row.open, row.version)
+    return made_of([getattr(row, column.name) for column in COLUMNS])
+
+
+def made_of(values: Sequence[Any]) -> Campaign:
+    """The campaign with these values of `COLUMNS`."""
+    number, is_open, version, *planned = values
+    tuples = (tuple(value) if isinstance(value, list) else value for value in planned)
+    plan: dict[str, Any] = dict(zip(_PLANNED, tuples, strict=True))
+    return Campaign(number, CampaignPlan(**plan), is_open, version)
 
 
 def asking(session: Session, user_id: int) -> list[Campaign]:

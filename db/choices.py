@@ -10,12 +10,13 @@ from datetime import datetime
 from math import comb
 from random import Random
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.orm import Session
 
 from core.domain import LLMId, Outcome, QueryId, Response
 from core.errors import InvalidInput
 from db import events, leases
+from db.base import table
 from db.campaigns import Campaign
 from db.models import (
     AssignmentRow,
@@ -28,6 +29,7 @@ from db.models import (
     RatingDetailRow,
     ResponseRow,
 )  # fmt: skip
+from db.posed import Posed
 
 
 def draw(
@@ -80,7 +82,7 @@ def enough(options: int) -> list[ColumnElement[bool]]:
     ]  # fmt: skip
 
 
-def _options(session: Session, assignment: AssignmentRow) -> list[tuple[int, int]]:
+def _options(session: Session, assignment: AssignmentRow | Posed) -> list[tuple[int, int]]:
     """(response, LLM) in the order shown."""
     first = [
         (assignment.response_a_id, assignment.llm_a_id),
@@ -95,24 +97,27 @@ def ids_of(session: Session, assignment: AssignmentRow) -> list[int]:
     return [response for response, _ in _options(session, assignment)]
 
 
-def others_of(session: Session, assignment_id: int, query_id: QueryId) -> tuple[Response, ...]:
+def others_of(connection: Session | Connection, assignment_id: int, query_id: QueryId) -> tuple[Response, ...]:
     """The responses beyond the first two, in the order shown."""
-    rows = session.execute(
-        select(LLMRow.key, ResponseRow.turns)
-        .select_from(OptionRow)
-        .join(ResponseRow, ResponseRow.id == OptionRow.response_id)
-        .join(LLMRow, LLMRow.id == OptionRow.llm_id)
-        .where(OptionRow.assignment_id == assignment_id)
-        .order_by(OptionRow.position)
+    option, response, llm = table(OptionRow), table(ResponseRow), table(LLMRow)
+    rows = connection.execute(
+        select(llm.c.key, response.c.turns)
+        .select_from(option)
+        .join(response, response.c.id == option.c.response_id)
+        .join(llm, llm.c.id == option.c.llm_id)
+        .where(option.c.assignment_id == assignment_id)
+        .order_by(option.c.position)
     )
     return tuple(Response(query_id, LLMId(llm), tuple(turns)) for llm, turns in rows)
 
 
 def append(
-    session: Session, assignment: AssignmentRow, best: int, worst: int | None, now: datetime, dwell: float
-) -> ComparisonRow:
-    """The comparisons of one choice, given by places from 0; the first of them. Raises InvalidInput elsewhere."""
-    options = _options(session, assignment)
+    session: Session, posed: Posed, best: int, worst: int | None, now: datetime, dwell: float
+) -> tuple[str, Outcome]:
+    """The comparisons of one choice, given by places from 0; key and outcome of the first of them. Raises InvalidInput
+    elsewhere.
+    """
+    options = _options(session, posed)
     places = range(len(options))
     if best not in places or (worst is not None and (worst not in places or worst == best)):
         raise InvalidInput("The best and the worst are two different responses of those shown; nothing was saved.")
@@ -120,7 +125,7 @@ def append(
     if worst is not None:
         pairs += [(place, worst) for place in places if place not in (best, worst)]
     before = {
-        (row.response_a_id, row.response_b_id): row for row in events.lasts_of(session, assignment.id)
+        (row.response_a_id, row.response_b_id): row for row in events.lasts_of(session, posed.id)
     }  # of a choice that an undo took back
     choice, rows = secrets.token_hex(16), []
     for better, worse in pairs:
@@ -129,8 +134,8 @@ def append(
         withdrawn = before.get((a, b))
         rows.append(
             ComparisonRow(
-                key=secrets.token_hex(16), user_id=assignment.user_id, query_id=assignment.query_id, response_a_id=a,
-                response_b_id=b, llm_a_id=llm_a, llm_b_id=llm_b, assignment_id=assignment.id,
+                key=secrets.token_hex(16), user_id=posed.user_id, query_id=posed.query_id, response_a_id=a,
+                response_b_id=b, llm_a_id=llm_a, llm_b_id=llm_b, assignment_id=posed.id,
                 supersedes_id=withdrawn.id if withdrawn else None, kind=EventKind.RATING,
                 outcome=Outcome.A if better == left else Outcome.B, rated_at=now, recorded_at=now,
                 dwell_ms=round(dwell * 1000), source=events.APP,
@@ -140,4 +145,4 @@ def append(
     session.flush()
     for row in rows:
         session.add(RatingDetailRow(comparison_id=row.id, choice=choice, reasons=[], criteria={}, comment=""))
-    return rows[0]
+    return rows[0].key, Outcome.A if best < pairs[0][1] else Outcome.B

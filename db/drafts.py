@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Delete, Integer, bindparam, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from core.domain import UserId
@@ -32,12 +31,6 @@ def of(session: Session, user: UserId, token: str) -> dict[str, Any]:
     return dict(session.scalar(kept) or {})
 
 
-def drop(session: Session, assignment: AssignmentRow) -> None:
+def drop(session: Session, assignment_id: int) -> None:
     """What is sent needs no draft."""
-    session.execute(_drop(), {"assignment": assignment.id})
-
-
-@cache  # building such a statement costs several times what running it does, and this one is run for every rating
-def _drop() -> Delete:
-    mine = DraftRow.assignment_id == bindparam("assignment", type_=Integer)
-    return delete(DraftRow).where(mine).execution_options(synchronize_session=False)
+    session.execute(delete(DraftRow).where(DraftRow.assignment_id == assignment_id))

@@ -1,20 +1,32 @@
-"""Draws: what a user is asked next, read from the database and drawn as `core.matchmaking` says.
+"""What is drawn for a user, written down as an assignment says it: the queries behind `core.matchmaking`, and sides.
 
-Nothing here computes a suggestion: those come in, made before the transaction began, and only those are used whose
-query this user may still rate.
+A draw is four statements: what may be drawn at all, counted in one; the responses to the query that was drawn; the two
+responses and how often their LLMs stood on which side; and where a gold item or a repeat was drawn, that item.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, lru_cache
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, Select, bindparam, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, cast, func, null, select
+from sqlalchemy.orm import Session, aliased
 
+from core.domain import LLMId, Query, QueryId, Response
 from core.matchmaking import REPEAT_APART, Candidate, Check, Draw, Kind, Pool, Shares, Suggestion, balanced_sides, draw
+from db.base import table
 from db.events import in_force
-from db.models import AssignmentRow, AssignmentStatus, ComparisonRow, GoldRow, OptionRow, QueryRow, ResponseRow
+from db.models import (
+    AssignmentRow,
+    AssignmentStatus,
+    ComparisonRow,
+    GoldRow,
+    LLMRow,
+    OptionRow,
+    QueryRow,
+    ResponseRow,
+    TaskRow,
+)  # fmt: skip
 
 MOST_REPEATS = 200  # of a person's earlier ratings that may be asked again: the newest
 
@@ -41,10 +53,47 @@ class Drawn(NamedTuple):
     repeats_id: int | None = None
 
 
-def next_drawn(
+class Pair(NamedTuple):
+    """What was drawn, and what is shown of it; `number` counts the assignments of the user with this one."""
+
+    drawn: Drawn
+    query: Query
+    response_a: Response
+    response_b: Response
+    number: int
+
+
+class _OnDemand(Sequence[int]):
+    """Rows, of which it is known whether there are any; they are read when one of them was drawn, which is seldom."""
+
+    def __init__(self, some: bool, read: Callable[[], Sequence[int]]) -> None:
+        self._some, self._read = some, cache(read)
+
+    def __bool__(self) -> bool:
+        return self._some
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._read()[at]
+
+
+class _Drawable(NamedTuple):
+    """All that a draw may come from: the queries that are left, gold items among them and repeats, by their rows in
+    order; and the suggestions whose queries are left and whose responses are there.
+    """
+
+    queries: Sequence[int]
+    gold: Sequence[int]
+    repeats: Sequence[int]
+    suggestions: Sequence[Suggestion[Reply]]
+
+
+def next_pair(
     session: Session, asked: Mapping[str, object], left: Select[int], shares: Shares, rng: Random,
     suggestions: Sequence[Suggestion[Reply]] = (), only: Callable[[int], Sequence[int]] = lambda _: (),
-) -> Drawn | None:  # fmt: skip
+) -> Pair | None:  # fmt: skip
     """What to ask a user whose queries `left` are not rated yet; None where there is none.
 
     `left` selects ids of queries; `asked` are its parameters, `user_id` among them. `only(query)` names the responses
@@ -52,60 +101,75 @@ def next_drawn(
     """
 
     def nth(position: int) -> Sequence[Candidate[Reply]]:
-        at = left.order_by(QueryRow.id).offset(position).limit(1).scalar_subquery()
-        found = _candidates(session, _responses().where(ResponseRow.query_id == at), asked)
-        among = only(found[0].reply.query_id)
+        query = drawable.queries[position]
+        found, among = _candidates(session, query), only(query)
         return [candidate for candidate in found if not among or candidate.reply.id in among]
 
     def beside(reply: Reply) -> Sequence[Candidate[Reply]]:
-        return _candidates(session, _responses().where(ResponseRow.query_id == reply.query_id), {})
+        return _candidates(session, reply.query_id)
 
-    pool = Pool(
-        session.scalar(select(func.count()).select_from(left.subquery()), asked) or 0,
-        nth,
-        beside,
-        _still_open(session, left, asked, suggestions),
-        session.scalars(_gold(left), asked).all() if shares.gold else (),
-        session.scalars(_repeats(), asked).all() if shares.repeat else (),
-    )
+    drawable = _drawable(session, asked, left, shares, suggestions)
+    queries, gold, repeats, suggested = drawable
+    pool = Pool(len(queries), nth, beside, suggested, gold, repeats)
     drawn = draw(pool, shares, rng)
+    if drawn is None:
+        return None
+    shown = {"user_id": asked["user_id"]}
     if isinstance(drawn, Check):
-        return _gold_item(session, drawn, rng) if drawn.kind == Kind.GOLD else _repeat(session, drawn)
-    return _fresh(session, drawn, rng) if drawn else None
+        return _gold_item(session, drawn, shown, rng) if drawn.kind == Kind.GOLD else _repeat(session, drawn, shown)
+    return _fresh(session, drawn, shown, rng)
 
 
-def _candidates(
-    session: Session, rows: Select[int, int, int, str], asked: Mapping[str, object]
-) -> list[Candidate[Reply]]:  # fmt: skip
-    found = session.execute(rows, asked)
-    return [Candidate(Reply(reply, query_id), llm, words) for reply, query_id, llm, words in found]
+def _drawable(
+    session: Session, asked: Mapping[str, object], left: Select[int], shares: Shares,
+    suggestions: Sequence[Suggestion[Reply]],
+) -> _Drawable:  # fmt: skip
+    named = sorted({reply.id for suggestion in suggestions for reply in (suggestion.first, suggestion.second)})
+    statement = _all(left, shares.gold > 0, shares.repeat > 0, bool(named))
+    repeat, *lists = session.execute(statement, {**asked, "named": named} if named else asked).one()
+    queries, there, gold = ([int(part) for part in ids.split(",")] if ids else [] for ids in lists)
+    open_queries, known = frozenset(queries), frozenset(there)
+    return _Drawable(
+        sorted(queries),
+        sorted(item for item, query in zip(gold[::2], gold[1::2], strict=True) if query in open_queries),
+        _OnDemand(repeat is not None, lambda: sorted(session.scalars(_repeats(), asked))),
+        [s for s in suggestions if s.first.query_id in open_queries and {s.first.id, s.second.id} <= known],
+    )
 
 
-@cache  # building such a statement costs several times what running it does
-def _responses() -> Select[int, int, int, str]:
-    columns = ResponseRow.id, ResponseRow.query_id, ResponseRow.llm_id, ResponseRow.text_hash
-    return select(*columns).order_by(ResponseRow.id)
+def _candidates(session: Session, query: int) -> list[Candidate[Reply]]:
+    found = session.execute(_responses(), {"query": query}).all()
+    return [Candidate(Reply(reply, query), llm, words) for reply, llm, words in found]
 
 
-def _still_open(
-    session: Session, left: Select[int], asked: Mapping[str, object], suggestions: Sequence[Suggestion[Reply]]
-) -> list[Suggestion[Reply]]:
-    if not suggestions:
-        return []
-    named = {reply.id for suggestion in suggestions for reply in (suggestion.first, suggestion.second)}
-    there = select(ResponseRow.id).where(ResponseRow.id.in_(named), ResponseRow.query_id.in_(left))
-    known = set(session.scalars(there, asked))
-    return [s for s in suggestions if s.first.id in known and s.second.id in known]
+@lru_cache(maxsize=256)  # here and below: building such a statement costs several times what running it does
+def _all(left: Select[int], gold: bool, repeats: bool, suggested: bool) -> Select[Any]:
+    """One row: a repeat if there is one; and numbers with commas between: the queries left, suggested responses that
+    are there, gold items each with its query. What it is not asked for is null, and costs nothing.
+
+    One row, because a thread gives way to the others of its process at every row that SQLite brings.
+    """
+    items = select(GoldRow.id, GoldRow.query_id).where(GoldRow.retired_at.is_(None))
+    known = select(ResponseRow.id).where(ResponseRow.id.in_(bindparam("named", expanding=True, type_=Integer)))
+    return select(
+        _repeats().limit(1).scalar_subquery() if repeats else null(),
+        _listed(left),
+        _listed(known) if suggested else null(),
+        _listed(items) if gold else null(),
+    )
 
 
-def _gold(left: Select[int]) -> Select[int]:
-    usable = (GoldRow.retired_at.is_(None), GoldRow.query_id.in_(left))
-    return select(GoldRow.id).where(*usable).order_by(GoldRow.id)
+def _listed(rows: Select[*tuple[Any, ...]]) -> ColumnElement[str]:
+    first, *others = rows.subquery().c
+    numbers: ColumnElement[str] = cast(first, Text)
+    for other in others:
+        numbers = numbers + "," + cast(other, Text)
+    return select(func.aggregate_strings(numbers, ",")).scalar_subquery()
 
 
 @cache
 def _repeats() -> Select[int]:
-    """Rated pairs of this user that have enough ratings after them and were not asked twice, the newest first."""
+    """Rated pairs of this user that have enough ratings after them and were not asked twice."""
     mine = AssignmentRow.user_id == bindparam("user_id", type_=Integer)
     rated = (
         select(AssignmentRow.id, AssignmentRow.gold_id, AssignmentRow.repeats_id)
@@ -115,56 +179,100 @@ def _repeats() -> Select[int]:
         .limit(MOST_REPEATS)
         .subquery()
     )
-    again = select(AssignmentRow.repeats_id).where(mine, AssignmentRow.repeats_id.is_not(None))
+    second = aliased(AssignmentRow)
+    again = select(second.id).where(second.repeats_id == rated.c.id)
     several = select(OptionRow.assignment_id).where(OptionRow.assignment_id == rated.c.id)  # no pair, so no sides
     said = select(ComparisonRow.id).where(ComparisonRow.assignment_id == rated.c.id, in_force())
     fresh = (
         rated.c.gold_id.is_(None),
         rated.c.repeats_id.is_(None),
-        rated.c.id.not_in(again),
+        ~again.correlate(rated).exists(),
         ~several.correlate(rated).exists(),
     )
-    return select(rated.c.id).where(*fresh, said.correlate(rated).exists()).order_by(rated.c.id)
+    return select(rated.c.id).where(*fresh, said.correlate(rated).exists())
 
 
-def _gold_item(session: Session, check: Check, rng: Random) -> Drawn:
+@cache
+def _responses() -> Select[Any]:
+    it = table(ResponseRow).c
+    mine = it.query_id == bindparam("query", type_=Integer)
+    return select(it.id, it.llm_id, it.text_hash).where(mine).order_by(it.id)
+
+
+def _gold_item(session: Session, check: Check, shown: Mapping[str, object], rng: Random) -> Pair:
     item = session.get_one(GoldRow, check.item)
-    sides = {c.reply.id: c for c in _candidates(session, _responses().where(ResponseRow.query_id == item.query_id), {})}
-    a, b = _balanced(session, sides[item.response_a_id], sides[item.response_b_id], rng)
-    return _named(a, b, check.kind, check.probability, None)._replace(gold_id=item.id)
+    facts = _facts(session, shown, item.response_a_id, item.response_b_id)
+    return facts.pair(facts.balanced(rng), check.kind, check.probability, gold_id=item.id)
 
 
-def _repeat(session: Session, check: Check) -> Drawn:
-    first = session.get_one(AssignmentRow, check.item)
-    return Drawn(
-        first.query_id, first.response_b_id, first.response_a_id, first.llm_b_id, first.llm_a_id, check.kind.value,
-        check.probability, repeats_id=first.id,
-    )  # fmt: skip
+def _repeat(session: Session, check: Check, shown: Mapping[str, object]) -> Pair:
+    """Sides swapped."""
+    before = session.get_one(AssignmentRow, check.item)
+    facts = _facts(session, shown, before.response_a_id, before.response_b_id)
+    return facts.pair(False, check.kind, check.probability, repeats_id=before.id)
 
 
-def _fresh(session: Session, drawn: Draw[Reply], rng: Random) -> Drawn:
-    a, b = _balanced(session, drawn.first, drawn.second, rng)
-    return _named(a, b, drawn.kind, drawn.probability, drawn.uniform)
+def _fresh(session: Session, drawn: Draw[Reply], shown: Mapping[str, object], rng: Random) -> Pair:
+    facts = _facts(session, shown, drawn.first.reply.id, drawn.second.reply.id)
+    return facts.pair(facts.balanced(rng), drawn.kind, drawn.probability, uniform_probability=drawn.uniform)
 
 
-def _named(
-    a: Candidate[Reply], b: Candidate[Reply], kind: Kind, probability: float, uniform: float | None
-) -> Drawn:  # fmt: skip
-    left, right = (int(str(side.llm)) for side in (a, b))
-    return Drawn(a.reply.query_id, a.reply.id, b.reply.id, left, right, kind.value, probability, uniform)
+class _Side(NamedTuple):
+    """A response to be shown. `left` counts how often its LLM stood left of the other's, over all users."""
+
+    id: int
+    llm_id: int
+    llm: str
+    turns: Sequence[str]
+    left: int
 
 
-def _balanced(
-    session: Session, first: Candidate[Reply], second: Candidate[Reply], rng: Random
-) -> tuple[Candidate[Reply], Candidate[Reply]]:
-    """The two in the order A, B, such that over all users each LLM of a pair is on either side equally often."""
-    a, b = AssignmentRow.llm_a_id, AssignmentRow.llm_b_id
-    times = session.execute(
-        select(a, func.count())
-        .where(or_((a == first.llm) & (b == second.llm), (a == second.llm) & (b == first.llm)))
-        .group_by(a)
+class _Facts(NamedTuple):
+    """Two responses to one query, in no order yet."""
+
+    first: _Side
+    second: _Side
+    query_id: int
+    query: Query
+    number: int
+
+    def balanced(self, rng: Random) -> bool:
+        """Whether the first goes to the left, such that each LLM of a pair is on either side equally often."""
+        return balanced_sides(self.first.left, self.second.left, rng)
+
+    def pair(self, first_left: bool, kind: Kind, probability: float, **beside: Any) -> Pair:
+        """With the first on the left, or on the right."""
+        a, b = (self.first, self.second) if first_left else (self.second, self.first)
+        drawn = Drawn(self.query_id, a.id, b.id, a.llm_id, b.llm_id, kind.value, probability, **beside)
+        left, right = (Response(self.query.query_id, LLMId(side.llm), tuple(side.turns)) for side in (a, b))
+        return Pair(drawn, self.query, left, right, self.number)
+
+
+def _facts(session: Session, shown: Mapping[str, object], first: int, second: int) -> _Facts:
+    row = session.execute(_both(), {**shown, "first": first, "second": second}).one()
+    query_id, key, turns, task, number, *sides = row
+    one, other = _Side(first, *sides[:4]), _Side(second, *sides[4:])
+    return _Facts(one, other, query_id, Query(QueryId(key), tuple(turns), task or ""), number + 1)
+
+
+@cache
+def _both() -> Select[Any]:
+    query, task, earlier = table(QueryRow), table(TaskRow), table(AssignmentRow)
+    (a, b), (llm_a, llm_b) = ([table(row).alias() for _ in range(2)] for row in (ResponseRow, LLMRow))
+    mine = select(func.count()).where(earlier.c.user_id == bindparam("user_id", type_=Integer)).scalar_subquery()
+
+    def left(one: Any, other: Any) -> ColumnElement[int]:
+        there = (earlier.c.llm_a_id == one.c.llm_id) & (earlier.c.llm_b_id == other.c.llm_id)
+        return select(func.count()).where(there).correlate(one, other).scalar_subquery()
+
+    return (
+        select(query.c.id, query.c.key, query.c.turns, task.c.name, mine)
+        .add_columns(a.c.llm_id, llm_a.c.key, a.c.turns, left(a, b), b.c.llm_id, llm_b.c.key, b.c.turns, left(b, a))
+        .select_from(a)
+        .join(b, b.c.id == bindparam("second", type_=Integer))
+        .join(query, query.c.id == a.c.query_id)
+        .outerjoin(task, task.c.id == query.c.task_id)
+        .join(llm_a, llm_a.c.id == a.c.llm_id)
+        .join(llm_b, llm_b.c.id == b.c.llm_id)
+        .where(a.c.id == bindparam("first", type_=Integer))
     )
-    left: dict[Hashable, int] = dict(times.all())
-    if balanced_sides(left.get(first.llm, 0), left.get(second.llm, 0), rng):
-        return first, second
-    return second, first

@@ -38,14 +38,14 @@ _SQLITE_TROUBLE = {
 class Database:
     """Gives short transactions, `read()` and `write()`. Safe to share between threads, and usable in a forked child."""
 
-    def __init__(self, engine: Engine, patience: float) -> None:
+    def __init__(self, engine: Engine, reading: Engine, patience: float) -> None:
         """Use `Database.open`."""
-        self._engine = engine
+        self._engine, self._engines = engine, {engine, reading}
         self._patience = patience
         self.dialect = engine.dialect.name
         # REPEATABLE READ gives PostgreSQL's readers what SQLite's have: one state for all statements.
         one_state = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._reader = engine.execution_options(begin="BEGIN", **(one_state if self.dialect == "postgresql" else {}))
+        self._reader = reading.execution_options(begin="BEGIN", **(one_state if self.dialect == "postgresql" else {}))
         self._writer = engine.execution_options(begin="BEGIN IMMEDIATE")
         self._turn = threading.Lock()
         _OPEN.add(self)
@@ -60,7 +60,7 @@ class Database:
         address = _address(url)
         _make_folder(address)
         with _translated(address):
-            database = cls(_engine(address, patience), patience)
+            database = cls(*_engines(address, patience), patience)
             try:
                 database._bring_up_to_date(migrate)
             except BaseException:
@@ -103,7 +103,8 @@ class Database:
 
     def dispose(self) -> None:
         """Close the connections. The object stays usable: the next transaction opens new ones."""
-        self._engine.dispose()
+        for engine in self._engines:
+            engine.dispose()
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -135,8 +136,9 @@ class Database:
     def after_fork(self) -> None:
         """Let go of the parent's connections. Every child of a fork does this by itself."""
         # They must neither be used nor closed here: kept alive, because collecting one would close it.
-        _INHERITED.append(self._engine.pool)
-        self._engine.dispose(close=False)
+        for engine in self._engines:
+            _INHERITED.append(engine.pool)
+            engine.dispose(close=False)
         self._turn = threading.Lock()
 
 
@@ -178,24 +180,33 @@ def _make_folder(address: URL) -> None:
         raise DatabaseUnavailable(_UNOPENED) from error
 
 
-def _engine(address: URL, patience: float) -> Engine:
-    shared: dict[str, Any] = {"json_serializer": _json, "pool_size": 10, "max_overflow": 20, "pool_timeout": patience}
+def _engines(address: URL, patience: float) -> tuple[Engine, Engine]:
+    """For writers and for readers. On SQLite each has connections of its own: to switch one between the two makes it
+    prepare every statement anew, which takes longer than to run them.
+    """
+    # The connection used last comes first: it has the statements prepared and, of SQLite, the pages in memory.
+    shared: dict[str, Any] = {
+        "json_serializer": _json, "pool_size": 10, "max_overflow": 20, "pool_timeout": patience, "pool_use_lifo": True
+    }  # fmt: skip
     if address.get_backend_name() == "sqlite":
-        engine = create_engine(address, connect_args={"timeout": patience, "check_same_thread": False}, **shared)
-        event.listen(engine, "connect", _prepare_sqlite(patience))
-        event.listen(engine, "begin", _begin_sqlite)
-    else:
-        engine = create_engine(address, pool_pre_ping=True, connect_args={"connect_timeout": 10}, **shared)
-        event.listen(engine, "connect", _prepare_postgres(patience))
-    return engine
+        shared["connect_args"] = {"timeout": patience, "check_same_thread": False}
+        engines = create_engine(address, **shared), create_engine(address, **shared)
+        for engine, reads in zip(engines, (False, True), strict=True):
+            event.listen(engine, "connect", _prepare_sqlite(patience, reads))
+            event.listen(engine, "begin", _begin_sqlite)
+        return engines
+    engine = create_engine(address, pool_pre_ping=True, connect_args={"connect_timeout": 10}, **shared)
+    event.listen(engine, "connect", _prepare_postgres(patience))
+    return engine, engine
 
 
-def _prepare_sqlite(patience: float) -> Any:
+def _prepare_sqlite(patience: float, reads: bool) -> Any:
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # the driver's own BEGIN would be a deferred one
         _turn_on_wal(connection, time.monotonic() + patience)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
         try:
             connection.execute("SELECT ln(1)")
         except sqlite3.OperationalError:  # built without its mathematical functions
@@ -219,12 +230,8 @@ def _turn_on_wal(connection: sqlite3.Connection, deadline: float) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     begin = connection.get_execution_options().get("begin", "BEGIN")
-    query_only = begin == "BEGIN"
-    driver: Any = connection.connection.driver_connection  # directly: this is done for every decision
-    if connection.info.get("query_only") is not query_only:
-        driver.execute(f"PRAGMA query_only={'ON' if query_only else 'OFF'}")
-        connection.info["query_only"] = query_only
-    if query_only:
+    if begin == "BEGIN":
+        driver: Any = connection.connection.driver_connection  # directly: this is done for every decision
         driver.execute(begin)
         return
     begun = False

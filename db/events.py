@@ -3,15 +3,18 @@
 import secrets
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from core.answers import Detail
 from core.domain import Outcome
 from core.errors import InvalidInput, NotAllowed, NotFound
+from db.base import table
 from db.models import AssignmentRow, CampaignRow, ComparisonRow, EventKind, RatingDetailRow, UserRow
+from db.posed import Posed
 
 _LATER = aliased(ComparisonRow)
+_APPEND = insert(table(ComparisonRow))
 Moment = datetime | ColumnElement[datetime] | InstrumentedAttribute[datetime]
 
 CLOSED = "The campaign is closed, so its ratings are no longer changed. Nothing was stored; ask who runs it to open it."
@@ -55,44 +58,30 @@ def lasts_of(session: Session, assignment_id: int) -> list[ComparisonRow]:
     return list(session.scalars(ends.order_by(ComparisonRow.id)))
 
 
-def append_rating(
-    session: Session, assignment: AssignmentRow, outcome: Outcome, now: datetime, dwell: float, detail: Detail
-) -> ComparisonRow:
-    """A rating of what was shown, with what was said beside it.
+def append_rating(session: Session, posed: Posed, outcome: Outcome, now: datetime, dwell: float, detail: Detail) -> str:
+    """A rating of what was shown, with what was said beside it; its key.
 
     After an undo it supersedes the withdrawal, so that the chain stays one line.
     """
-    before = last_of(session, assignment.id) if assignment.closed_at else None
-    event = ComparisonRow(
-        key=secrets.token_hex(16),
-        user_id=assignment.user_id,
-        query_id=assignment.query_id,
-        response_a_id=assignment.response_a_id,
-        response_b_id=assignment.response_b_id,
-        llm_a_id=assignment.llm_a_id,
-        llm_b_id=assignment.llm_b_id,
-        assignment_id=assignment.id,
-        supersedes_id=before.id if before else None,
-        kind=EventKind.RATING,
-        outcome=outcome,
-        rated_at=now,
-        recorded_at=now,
-        dwell_ms=round(dwell * 1000),
-        source=APP,
-    )
-    session.add(event)
+    before = last_of(session, posed.id) if posed.closed_at else None
+    key = secrets.token_hex(16)
+    session.execute(_APPEND, {
+        "key": key, "user_id": posed.user_id, "query_id": posed.query_id, "response_a_id": posed.response_a_id,
+        "response_b_id": posed.response_b_id, "llm_a_id": posed.llm_a_id, "llm_b_id": posed.llm_b_id,
+        "assignment_id": posed.id, "supersedes_id": before.id if before else None, "kind": EventKind.RATING,
+        "outcome": outcome, "rated_at": now, "recorded_at": now, "dwell_ms": round(dwell * 1000), "source": APP,
+    })  # fmt: skip
     if not detail.empty:
-        session.flush()
         session.add(
             RatingDetailRow(
-                comparison_id=event.id,
+                comparison_id=session.scalars(select(ComparisonRow.id).where(ComparisonRow.key == key)).one(),
                 strength=detail.strength,
                 reasons=[str(reason) for reason in detail.reasons],
                 criteria={name: dict(stars) for name, stars in detail.criteria.items()},
                 comment=detail.comment.strip(),
             )
         )
-    return event
+    return key
 
 
 def append_change(session: Session, before: ComparisonRow, outcome: Outcome | None, now: datetime) -> None:

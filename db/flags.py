@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from core.answers import MAX_COMMENT
 from core.domain import LLMId, Query, QueryId, Response, UserId
 from core.errors import InvalidInput, NotFound
-from db.assignments import FLAGS_TO_PAUSE
 from db.audit import note
 from db.base import utc_now
 from db.choices import ids_of
@@ -26,6 +25,7 @@ from db.models import (
     TaskRow,
     UserRow,
 )  # fmt: skip
+from db.pools import FLAGS_TO_PAUSE
 
 MAX_WHY = 500
 

@@ -14,7 +14,6 @@ from core.campaigns import Reveal
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
 from core.errors import NotFound
 from core.habits import Habits, PairCount, wilson
-from db.assignments import unrated
 from db.engine import Database
 from db.events import in_force, latest
 from db.models import (
@@ -32,6 +31,7 @@ from db.models import (
     TaskRow,
     UserRow,
 )  # fmt: skip
+from db.pools import unrated
 
 _FIRST = aliased(ComparisonRow)  # the first answer to the same assignment; none for imported ratings
 

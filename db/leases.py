@@ -6,11 +6,13 @@ an hour; after that whoever comes first gets it, and the answer of who had it is
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.campaigns import Campaign, hold, value_of
-from db.models import AssignmentRow, AssignmentStatus, CampaignRow
+from db.campaigns import Campaign, hold
+from db.models import AssignmentRow, AssignmentStatus
+from db.posed import Posed
+from db.standing import Pending
 
 LEASE = timedelta(minutes=15)
 _SHOWN = (AssignmentStatus.OPEN, AssignmentStatus.WAITING)
@@ -36,29 +38,21 @@ def first_shown(session: Session, campaign: Campaign, query_id: int, now: dateti
     )
 
 
-def given_away(session: Session, campaign: Campaign, assignment: AssignmentRow, now: datetime) -> bool:
-    """Whether the lease is over and others hold every place of the query by now."""
-    if campaign.plan.overlap is None or assignment.leased_until >= now:
+def lost(session: Session, place: Posed | Pending, now: datetime) -> bool:
+    """Whether the lease is over and others hold every place of the query by now; meanwhile nobody takes one."""
+    if place.campaign.plan.overlap is None or place.leased_until >= now:
         return False
-    taken = full(campaign, assignment.user_id, now).where(AssignmentRow.query_id == assignment.query_id)
+    hold(session, place.campaign)
+    taken = full(place.campaign, place.user_id, now).where(AssignmentRow.query_id == place.query_id)
     return session.scalar(taken) is not None
 
 
-def lost(session: Session, assignment: AssignmentRow, now: datetime) -> bool:
-    """`given_away` of an assignment whose campaign is not at hand; meanwhile nobody takes a place of it."""
-    if assignment.leased_until >= now:
-        return False
-    row = session.get_one(CampaignRow, assignment.campaign_id)
-    campaign = value_of(row)
-    hold(session, campaign)
-    return given_away(session, campaign, assignment, now)
-
-
-def renew(session: Session, campaign: Campaign, assignment: AssignmentRow, now: datetime) -> None:
-    """Hold the place again for a quarter of an hour, unless it was given away."""
-    if not given_away(session, campaign, assignment, now):
-        assignment.leased_until = now + LEASE
-        session.flush()
+def renew(session: Session, place: Pending, now: datetime) -> None:
+    """Hold a place whose lease is over for another quarter of an hour, unless it was given away."""
+    if place.campaign.plan.overlap is None or place.leased_until >= now or lost(session, place, now):
+        return
+    mine = update(AssignmentRow).where(AssignmentRow.id == place.id)
+    session.execute(mine.values(leased_until=now + LEASE))
 
 
 def next_free(

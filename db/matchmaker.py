@@ -20,12 +20,12 @@ from core.information import Asked, Pairs, arena_gain, shortlist, worth_asking
 from core.matchmaking import Candidate, Suggestion, differing_pairs
 from core.routers.base import Personal
 from db import snapshots
-from db.assignments import in_campaign
 from db.campaigns import asking
 from db.draws import Reply
 from db.engine import Database
 from db.events import in_force, is_test
 from db.models import ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
+from db.pools import in_campaign
 from db.routers import RouterRegistry
 from db.serving import Serving
 

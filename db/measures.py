@@ -7,13 +7,12 @@ as it was when the measure is lifted.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from core.domain import UserId
-from core.errors import InvalidInput, NotAllowed, NotFound
+from core.errors import InvalidInput, NotFound
 from db.audit import note
 from db.base import utc_now
 from db.engine import Database
@@ -61,22 +60,6 @@ def excluded(upto: datetime | None = None) -> Select[int]:
 def author_weights(session: Session, upto: datetime | None = None) -> Mapping[int, float]:
     """The weight of the users of whom it is not 1, by their ids."""
     return dict(session.execute(weights_in_force(upto)).all())
-
-
-def refuse_paused(session: Session, user: UserRow) -> None:
-    """Raises NotAllowed for someone whose rating is paused, with the reason."""
-    paused = session.scalar(_pause(), {"user_id": user.id})
-    if paused is not None:
-        raise NotAllowed(
-            f"Rating is paused for you since {paused.at:%Y-%m-%d}: {paused.reason} "
-            f"Your earlier ratings are kept. Ask {paused.by} or another analyst."
-        )
-
-
-@cache  # building such a statement costs several times what running it does, and this one is run for every pair
-def _pause() -> Select[MeasureRow]:
-    in_use = (MeasureRow.kind == Measure.PAUSE, MeasureRow.lifted_at.is_(None))
-    return select(MeasureRow).where(MeasureRow.user_id == bindparam("user_id", type_=Integer), *in_use)
 
 
 def _of(user_id: int, kind: Measure) -> Select[MeasureRow]:

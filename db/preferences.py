@@ -15,7 +15,7 @@ from core.dataset import PreferenceDataset
 from core.domain import LLM, Bundle, Comparison, LLMId, Outcome, Query, Response, User, UserId
 from core.errors import InvalidInput, NotAllowed
 from core.matchmaking import Suggestion
-from db import assignments, bundles, choices, drafts, events, flags, leases, removal, snapshots
+from db import assignments, bundles, choices, drafts, events, flags, leases, pools, removal, snapshots
 from db.assignments import Assignment
 from db.audit import note
 from db.base import utc_now
@@ -23,7 +23,6 @@ from db.bundles import ImportReport, Preview
 from db.campaigns import Campaign
 from db.draws import Reply
 from db.engine import Database
-from db.measures import refuse_paused
 from db.models import (
     AssignmentRow,
     AssignmentStatus,
@@ -35,10 +34,12 @@ from db.models import (
     QueryRow,
     UserRow,
 )
+from db.posed import Posed, close, posed
 from db.removal import Removed
+from db.standing import PENDING, refuse
 
 T = TypeVar("T")
-_Append = Callable[[Session, AssignmentRow, datetime, float], ComparisonRow]
+_Append = Callable[[Session, Posed, datetime, float], tuple[str, Outcome]]
 
 NOTHING_BESIDE = Detail()
 RECENT = 50  # ratings whose pace is told as "about 9 s each"
@@ -89,17 +90,13 @@ class PreferenceStore:
         and NotAllowed for someone whose rating is paused.
         """
         now = self._clock()
-        with self._database.read() as session:  # most calls are reruns of a page, which need not wait for a writer
-            shown = assignments.open_assignment(session, user)
+        with self._database.glance() as connection:  # most calls are reruns of a page, which need not wait for a writer
+            shown = assignments.open_assignment(connection, user)
         if shown is not None and (shown.campaign.plan.overlap is None or shown.leased_until >= now):
             return shown
         suggestions = self._suggest(user)
         with self._database.write() as session:
-            row = assignments.locked_user(session, user)
-            refuse_paused(session, row)
-            if not assignments.ensure_open(session, row, now, self._rng, suggestions):
-                return None
-            return assignments.open_assignment(session, user)
+            return assignments.ensure_open(session, user, now, self._rng, suggestions)
 
     def next_free(self, user: UserId) -> datetime | None:
         """When to ask again where `assign` gave None: the end of the first lease others hold on what is left.
@@ -120,12 +117,11 @@ class PreferenceStore:
         campaign does not ask.
         """
 
-        def append(session: Session, assignment: AssignmentRow, now: datetime, dwell: float) -> ComparisonRow:
-            campaign = assignments.campaign_of(session, assignment)
-            if campaign.plan.kind is not Kind.PAIR:
+        def append(session: Session, posed: Posed, now: datetime, dwell: float) -> tuple[str, Outcome]:
+            if posed.campaign.plan.kind is not Kind.PAIR:
                 raise InvalidInput("More than two responses are shown: choose the best. Nothing was saved; reload.")
-            detail.check(campaign.plan, outcome)
-            return events.append_rating(session, assignment, outcome, now, dwell, detail)
+            detail.check(posed.campaign.plan, outcome)
+            return events.append_rating(session, posed, outcome, now, dwell, detail), outcome
 
         return self._record(user, token, append, minimum_dwell, outcome=outcome)
 
@@ -137,33 +133,33 @@ class PreferenceStore:
         As `record` does; the outcome is that of the first comparison it became.
         """
 
-        def append(session: Session, assignment: AssignmentRow, now: datetime, dwell: float) -> ComparisonRow:
-            plan = assignments.campaign_of(session, assignment).plan
+        def append(session: Session, posed: Posed, now: datetime, dwell: float) -> tuple[str, Outcome]:
+            plan = posed.campaign.plan
             if plan.kind is Kind.PAIR or (worst is not None) > (plan.kind is Kind.BEST_WORST):
                 raise InvalidInput("This campaign does not ask that; nothing was saved. Reload.")
-            return choices.append(session, assignment, best, worst, now, dwell)
+            return choices.append(session, posed, best, worst, now, dwell)
 
         return self._record(user, token, append, minimum_dwell, best=best, worst=worst)
 
     def _record(self, user: UserId, token: str, append: _Append, minimum_dwell: float, **said: object) -> Recorded:
         now = self._clock()
         with self._database.write() as session:
-            row = assignments.locked_user(session, user)
-            assignment = assignments.own_assignment(session, row, token)
-            if assignment.status in assignments.CLOSED:
-                stored = events.last_of(session, assignment.id)
+            asked = posed(session, user, token)
+            if asked.status in assignments.CLOSED:
+                stored = events.last_of(session, asked.id)
                 return Recorded("already_saved", stored.outcome if stored else None)
-            refuse_paused(session, row)
-            dwell = (now - assignment.shown_at).total_seconds()
+            refuse(asked.pause)
+            dwell = (now - asked.shown_at).total_seconds()
             if dwell < minimum_dwell:
                 note(session, now, user, "too_quick", token, dwell=dwell, **said)
                 return Recorded("too_quick", None)
-            assignment.extra = leases.lost(session, assignment, now)
-            event = append(session, assignment, now, dwell)
-            assignment.status, assignment.closed_at = AssignmentStatus.RATED, now
-            drafts.drop(session, assignment)
-            note(session, now, user, "rate", event.key, assignment=token)
-            return Recorded("extra" if assignment.extra else "saved", event.outcome)
+            extra = leases.lost(session, asked, now)
+            key, outcome = append(session, asked, now, dwell)
+            close(session, asked, AssignmentStatus.RATED, now, extra=extra)
+            if asked.drafted:
+                drafts.drop(session, asked.id)
+            note(session, now, user, "rate", key, assignment=token)
+            return Recorded("extra" if extra else "saved", outcome)
 
     def skip(self, user: UserId, token: str) -> None:
         """Put an assignment aside until everything else is rated. One that is closed already stays as it is."""
@@ -171,7 +167,7 @@ class PreferenceStore:
         with self._database.write() as session:
             row = assignments.locked_user(session, user)
             assignment = assignments.own_assignment(session, row, token)
-            if assignment.status in assignments.PENDING:
+            if assignment.status in PENDING:
                 assignment.status, assignment.closed_at = AssignmentStatus.SKIPPED, now
                 note(session, now, user, "skip", token)
 
@@ -184,10 +180,10 @@ class PreferenceStore:
         with self._database.write() as session:
             row = assignments.locked_user(session, user)
             assignment = assignments.own_assignment(session, row, token)
-            if assignment.status in assignments.PENDING:
+            if assignment.status in PENDING:
                 flags.raise_flag(session, assignment, reason, text, now)
                 assignment.status, assignment.closed_at = AssignmentStatus.FLAGGED, now
-                drafts.drop(session, assignment)
+                drafts.drop(session, assignment.id)
                 note(session, now, user, "flag", token, reason=reason)
 
     def save_draft(self, user: UserId, token: str, body: Mapping[str, Any]) -> None:
@@ -195,7 +191,7 @@ class PreferenceStore:
         with self._database.write() as session:
             row = assignments.locked_user(session, user)
             assignment = assignments.own_assignment(session, row, token)
-            if assignment.status in assignments.PENDING:
+            if assignment.status in PENDING:
                 drafts.keep(session, assignment, body, self._clock())
 
     def draft(self, user: UserId, token: str) -> dict[str, Any]:
@@ -217,7 +213,7 @@ class PreferenceStore:
             if assignment.status == AssignmentStatus.WAITING:
                 assignments.reopen(session, assignment, now)
                 return
-            left = assignments.unrated(row.id, skipped=True).where(QueryRow.id == assignment.query_id)
+            left = pools.unrated(row.id, skipped=True).where(QueryRow.id == assignment.query_id)
             if assignment.status != AssignmentStatus.SKIPPED or session.scalar(left) is None:
                 raise InvalidInput("This one was rated meanwhile; nothing was changed.")
             if not assignments.on_screen(session, row, assignment.query_id):
@@ -267,7 +263,7 @@ class PreferenceStore:
         midnight = since or self._clock().replace(hour=0, minute=0, second=0, microsecond=0)
         person = select(UserRow.id).where(UserRow.name == user).scalar_subquery()
         mine = select(func.count()).where(ComparisonRow.user_id == person, events.in_force())
-        pool = assignments.in_campaign(campaign, person) if campaign else assignments.unrated(person)
+        pool = pools.in_campaign(campaign, person) if campaign else pools.unrated(person)
         left = select(func.count()).select_from(pool.subquery())
         answered = select(func.count(AssignmentRow.id)).where(
             AssignmentRow.user_id == person, AssignmentRow.status == AssignmentStatus.RATED

@@ -7,10 +7,10 @@ from sqlalchemy import case, distinct, func, select
 
 from core.domain import Outcome, Query, QueryId, UserId
 from core.readiness import Requirement, readiness
-from db.assignments import unrated
 from db.engine import Database
 from db.events import in_force
 from db.models import AssignmentRow, ComparisonRow, LLMRow, QueryRow, RunStatus, TaskRow, TrainingRunRow, UserRow
+from db.pools import unrated
 from db.runs import TRAINING
 
 

@@ -214,7 +214,7 @@ def test_what_happened_is_in_the_audit_trail(store, ada, database):
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("act", "most"), [("draw", 12), ("again", 1), ("record", 8), ("progress", 2)])
+@pytest.mark.parametrize(("act", "most"), [("draw", 6), ("again", 1), ("record", 4), ("progress", 2)])
 def test_the_number_of_statements_does_not_grow(database, clock, act, most):
     store = PreferenceStore(database, clock, Random(1))  # with which none of the pairs is a repeat
     ada = People(database).sign_in("Ada").name
@@ -232,4 +232,15 @@ def test_the_number_of_statements_does_not_grow(database, clock, act, most):
             else:
                 store.assign(ada)
         counted.append(len(sent))
-    assert counted[0] == counted[1] <= most
+    # On PostgreSQL one more holds the user, whom SQLite's only writer has to themselves.
+    held = database.dialect == "postgresql" and act in ("draw", "record")
+    assert counted[0] == counted[1] == most + held
+
+
+def test_what_is_drawn_is_what_a_reload_reads(store, ada):
+    drawn = asked(store, ada)
+    assert asked(store, ada) == drawn
+    store.record(ada, drawn.token, Outcome.A, minimum_dwell=0)
+    following = asked(store, ada)
+    assert asked(store, ada) == following
+    assert (drawn.number, following.number) == (1, 2)

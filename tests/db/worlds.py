@@ -79,11 +79,13 @@ def statements(database: Database) -> Iterator[list[str]]:
         if not statement.startswith(("BEGIN", "PRAGMA")):
             sent.append(statement)
 
-    event.listen(database._engine, "before_cursor_execute", keep)
+    for engine in database._engines:
+        event.listen(engine, "before_cursor_execute", keep)
     try:
         yield sent
     finally:
-        event.remove(database._engine, "before_cursor_execute", keep)
+        for engine in database._engines:
+            event.remove(engine, "before_cursor_execute", keep)
 
 
 def at_once(times: int, work: Callable[[int], Any]) -> list[Any]:
