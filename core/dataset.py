@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 SplitBy = Literal["query", "user", "task", "time"]
 
-_LABELS = np.array([outcome.label for outcome in OUTCOMES])
+LABELS = np.array([outcome.label for outcome in OUTCOMES])
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ class PreferenceDataset:
     @property
     def label(self) -> Floats:
         """[N]: 1 when A won, 0 when B won, 1/2 for a tie or both bad."""
-        return _LABELS[self.outcome]
+        return LABELS[self.outcome]
 
     @property
     def weight(self) -> NDArray[np.float32]:

@@ -31,11 +31,16 @@ def bradley_terry(
     be above 0: it keeps LLMs that never lose, were never compared or lie in disconnected components finite. Bradley and
     Terry (1952).
     """
-    n, size = len(label), len(prior_mean)
-    weight = np.ones(n) if weight is None else weight
-    design = np.zeros((n, size))
-    design[np.arange(n), llm_a] = 1
-    design[np.arange(n), llm_b] -= 1
+    size = len(prior_mean)
+    # Ratings of the same LLMs on the same sides are as one of their summed weight and mean label.
+    key = llm_a.astype(np.int64) * size + llm_b
+    total = np.bincount(key, weight, size * size)
+    seen = np.flatnonzero(total)
+    label = np.bincount(key, label if weight is None else weight * label, size * size)[seen] / total[seen]
+    weight = total[seen].astype(float)
+    design = np.zeros((len(seen), size))
+    design[np.arange(len(seen)), seen // size] = 1
+    design[np.arange(len(seen)), seen % size] -= 1
 
     def objective(s: Floats) -> float:
         margin = design @ s
@@ -50,8 +55,8 @@ def bradley_terry(
     s = prior_mean.astype(float).copy()
     for _ in range(NEWTON_STEPS):
         gradient, curvature = derivatives(s)
-        step, size_of_step = np.linalg.solve(curvature, gradient), 1.0
-        while objective(s - size_of_step * step) > objective(s) + 1e-12 and size_of_step > 1e-6:
+        step, size_of_step, before = np.linalg.solve(curvature, gradient), 1.0, objective(s)
+        while objective(s - size_of_step * step) > before + 1e-12 * max(abs(before), 1) and size_of_step > 1e-6:
             size_of_step /= 2
         s = s - size_of_step * step
         if np.abs(step).max(initial=0) < CONVERGED:

@@ -56,7 +56,9 @@ def descend(
     `loss()` is one step's loss in training mode, `validation_loss()` a measurement in evaluation mode without
     gradients. AdamW, LambdaLR to 0, gradient norm clipped at 1. Raises NotEnoughData when a loss is not finite.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+    )
     total = plan.epochs * plan.steps
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(1 - step / total, 0.0))
     best, kept, waited = math.inf, copy.deepcopy(network.state_dict()), 0

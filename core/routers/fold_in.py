@@ -12,7 +12,7 @@ from core.routers.win_rates import sigmoid
 Floats = NDArray[np.float64]
 
 NEWTON_STEPS = 25
-ENOUGH_PEOPLE = 400  # to choose a precision with: beyond them the choice hardly moves and only costs time
+CONVERGED = 1e-5  # Newton's step: what is left after it is of the order of its square
 
 
 class Contrast(NamedTuple):
@@ -49,11 +49,11 @@ def fold_in(said: Contrast, precision: float, weight: Floats | None = None) -> F
         gradient = delta.T @ (weight * (p - label)) + precision * w
         step = np.linalg.solve((delta * (weight * p * (1 - p))[:, None]).T @ delta + prior, gradient)
         size, proposed = 1.0, objective(w - step)
-        while proposed > value + 1e-12 and size > 1e-6:
+        while proposed > value + 1e-12 * max(abs(value), 1) and size > 1e-6:
             size /= 2
             proposed = objective(w - size * step)
         w, value = w - size * step, proposed
-        if np.abs(step).max(initial=0) < 1e-8:
+        if np.abs(step).max(initial=0) < CONVERGED:
             break
     return w
 
@@ -65,7 +65,6 @@ def best_precision(persons: Iterable[tuple[Contrast, Contrast]], precisions: Seq
     `persons` are pairs (said, held out).
     """
     persons = list(persons)
-    persons = persons[:: -(-len(persons) // ENOUGH_PEOPLE) or 1]
     label = np.concatenate([held_out.label for _, held_out in persons]) if persons else np.zeros(0)
 
     def loss(precision: float) -> float:

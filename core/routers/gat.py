@@ -169,6 +169,22 @@ class GatRouter:
             *(softmax((base + torch.einsum("qld,ud->uql", phi, w.w)).cpu().numpy()) for w, phi, base in parts),
         ])  # fmt: skip
 
+    def pair_margins(self, asked: PreferenceDataset, history: PreferenceDataset) -> NDArray[np.float64]:
+        """[N]: score of LLM a minus score of LLM b for each of `asked`, ratings between `llms` by the users of
+        `history`, each known by their own ratings there. Many people in one call.
+        """
+        rated, query = np.unique(asked.query, return_inverse=True)
+        queries, margin, first = [asked.queries[i] for i in rated], np.empty(len(asked)), 0
+        for some in self._in_batches(history.where(np.isin(history.user, asked.user))):
+            posterior, phi_of, base_of = self._features(some, queries)
+            w, phi, base = posterior.w.cpu().numpy(), phi_of.cpu().numpy(), base_of.cpu().numpy()
+            theirs = np.flatnonzero((asked.user >= first) & (asked.user < first + len(some.users)))
+            q, a, b = query[theirs], asked.llm_a[theirs], asked.llm_b[theirs]
+            person = w[asked.user[theirs] - first]  # [n, D]
+            margin[theirs] = base[q, a] - base[q, b] + ((phi[q, a] - phi[q, b]) * person).sum(-1)
+            first += len(some.users)
+        return margin
+
     def states(self, queries: Sequence[Query], history: PreferenceDataset) -> States:
         """See `Embeds`. People are the modes of their weights beside the weights of a stranger."""
         stranger = PreferenceDataset.from_comparisons([], [], self.known_llms, [UserId("a stranger")])

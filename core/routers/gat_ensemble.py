@@ -19,13 +19,14 @@ from core.routers.gat import GatRouter
 from core.routers.win_rates import Floats
 
 # (at most so many ratings, networks): where ratings are few, a network costs seconds and its seed matters most.
-SIZES = ((5_000, 3), (15_000, 2))
+SIZES = ((5_000, 3),)
+LEAST = 2
 SEED_STEP = 1000
 
 
 def networks_for(ratings: int) -> int:
     """How many networks are fitted to so many ratings."""
-    return next((networks for most, networks in SIZES if ratings <= most), 1)
+    return next((networks for most, networks in SIZES if ratings <= most), LEAST)
 
 
 @dataclass(frozen=True, eq=False)

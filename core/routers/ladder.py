@@ -18,13 +18,14 @@ from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import RecentTexts, TextEncoder
 from core.errors import CorruptArtifact, NotEnoughData
-from core.evaluation import Predictions, predict_pairs
+from core.evaluation import predict_pairs
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
 from core.routers.bag import Bag
 from core.routers.base import Probabilities, States, softmax
 from core.routers.bradley_terry import BradleyTerryRouter
 from core.routers.folds import Fold, folds_of
+from core.routers.gat import GatRouter
 from core.routers.gat_ensemble import GatEnsemble
 from core.routers.logistic_per_user import LogisticPerUserRouter
 from core.routers.matrix_factorization import MatrixFactorizationRouter
@@ -42,7 +43,7 @@ LOWER: tuple[Any, ...] = (
 POPULATION = np.array([0, 1])  # the rungs that tell everyone the same
 NAMES = (*(rung.kind for rung in LOWER), GatEnsemble.kind)
 KNOTS = (0, 3, 10, 30)  # numbers of ratings at which weights are fitted, and at everyone's own
-PEOPLE = 400  # to fit the weights with, half as many at histories cut short: more only cost time
+PEOPLE = 300  # to fit the weights with, half as many at histories cut short: more only cost time
 # Up to so many ratings every network's own fold has its lower rungs fitted too, and the weights rest on all folds.
 CROSS_FITTED = 15_000
 LEARNED_FROM = 50  # people, to see how far apart a rung puts LLMs where the GAT puts them one apart
@@ -363,7 +364,7 @@ def _pool(
     judged: Sequence[Sequence[Any]], histories: Sequence[PreferenceDataset], held_out: Sequence[PreferenceDataset]
 ) -> Pool:
     margins = [
-        np.stack([_margin(predict_pairs(rung, asked, history)) for rung in rungs], 1)
+        np.stack([_margins(rung, asked, history) for rung in rungs], 1)
         for rungs, history, asked in zip(judged, histories, held_out, strict=True)
     ]
     label = np.concatenate([asked.label for asked in held_out])
@@ -372,8 +373,11 @@ def _pool(
     return fit_trusted_pool(np.concatenate(margins), label, question, POPULATION)
 
 
-def _margin(predictions: Predictions) -> Floats:
-    return np.asarray(np.log(predictions.probability) - np.log1p(-predictions.probability))
+def _margins(rung: Any, asked: PreferenceDataset, history: PreferenceDataset) -> Floats:
+    if isinstance(rung, GatRouter):  # the one that costs most, of everyone at once
+        return rung.pair_margins(asked, history)
+    told = predict_pairs(rung, asked, history).probability
+    return np.asarray(np.log(told) - np.log1p(-told))
 
 
 def _centred(logs: Floats) -> Floats:

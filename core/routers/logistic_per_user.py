@@ -95,7 +95,7 @@ class LogisticPerUserRouter(StoredRouter):
     def persons(
         self, train_part: PreferenceDataset, held_out: PreferenceDataset
     ) -> Iterator[tuple[Contrast, Contrast]]:
-        """What everyone said and held out, as contrasts."""
+        """What people said and held out, as contrasts."""
         for person in people(train_part, held_out, self.llms):
             yield self._contrast(person.own), self._contrast(person.held_out)
 
@@ -103,10 +103,11 @@ class LogisticPerUserRouter(StoredRouter):
         """The same router with the population's weights, their precision chosen on validation."""
         z, held_out = self._inputs(train_part.queries), self._inputs(validation.queries)[validation.query]
         size = len(self.llms)
-        key, place = np.unique(_pairs(train_part, size), return_inverse=True)  # each query and ordered pair once
+        swapped = train_part.llm_a > train_part.llm_b
+        key, place = np.unique(_pairs(train_part, size), return_inverse=True)  # each query and pair once
         games = np.bincount(place).astype(float)
         query, a, b = key // (size * size), key // size % size, key % size
-        label = np.bincount(place, train_part.label) / games
+        label = np.bincount(place, np.where(swapped, 1 - train_part.label, train_part.label)) / games
         said = Contrast(_blocks(z[query], a, b, size), np.zeros(len(key)), label)
         asked = _blocks(held_out, validation.llm_a, validation.llm_b, size)
         found = [fold_in(said, precision, games) for precision in POPULATION_PRECISIONS]
@@ -118,8 +119,9 @@ class LogisticPerUserRouter(StoredRouter):
 
 
 def _pairs(ratings: PreferenceDataset, llms: int) -> np.ndarray:
-    """[N] one number for each query, LLM a and LLM b."""
-    key: np.ndarray = (ratings.query.astype(np.int64) * llms + ratings.llm_a) * llms + ratings.llm_b
+    """[N] one number for each query and two LLMs, the first of them first."""
+    first, second = np.minimum(ratings.llm_a, ratings.llm_b), np.maximum(ratings.llm_a, ratings.llm_b)
+    key: np.ndarray = (ratings.query.astype(np.int64) * llms + first) * llms + second
     return key
 
 

@@ -31,7 +31,7 @@ from core.strengths import Floats
 NOISES = (2.0, 0.0, 4.0)  # standard deviations of the query vectors
 PRECISIONS = (10.0, 0.3, 1.0, 3.0, 30.0, 100.0)
 HIDDEN = 32
-BATCH = 4096  # comparisons
+BATCH = 2048  # comparisons
 SCALE = 8.0  # unit vectors over some hundred entries: times 8 they suit a linear layer
 PLAN = Descent(epochs=60, steps=20, learning_rate=4e-3, weight_decay=0.1, patience=8)
 
@@ -51,9 +51,9 @@ class Factors(nn.Module):
     def forward(self, vectors: Tensor, tasks: Tensor, said: Columns) -> Tensor:
         """[N] s_a - s_b, from the vectors [Q, dim] and task rows [Q] of all queries."""
         z = self.query(F.dropout(vectors, 0.2, self.training)) + self.task(tasks)
-        v = self.llm[said.a] - self.llm[said.b]
-        weight = self.weight + self.user[said.user]
-        margin: Tensor = (weight * v * z[said.query]).sum(-1) + self.bias[said.a] - self.bias[said.b]
+        v = self.llm.index_select(0, said.a) - self.llm.index_select(0, said.b)
+        weight = self.weight + self.user.index_select(0, said.user)
+        margin: Tensor = (weight * v * z.index_select(0, said.query)).sum(-1) + self.bias[said.a] - self.bias[said.b]
         return margin
 
 
@@ -114,7 +114,7 @@ class MatrixFactorizationRouter(StoredRouter):
     def persons(
         self, train_part: PreferenceDataset, held_out: PreferenceDataset
     ) -> Iterator[tuple[Contrast, Contrast]]:
-        """What everyone said and held out, as contrasts."""
+        """What people said and held out, as contrasts."""
         for person in people(train_part, held_out, self.llms):
             yield self._contrast(person.own), self._contrast(person.held_out)
 

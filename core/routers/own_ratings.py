@@ -6,12 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.dataset import PreferenceDataset
+from core.dataset import LABELS, PreferenceDataset
 from core.domain import LLMId, Query, UserId
 from core.routers.remembered import remembered
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+
+ENOUGH_PEOPLE = 200  # to choose a knob with: beyond them the choice hardly moves and only costs time
 
 
 class OwnRatings(NamedTuple):
@@ -49,7 +51,7 @@ def _read(user: UserId, history: PreferenceDataset, llms: Sequence[LLMId]) -> Ow
     known = (a >= 0) & (b >= 0)
     rows, a, b = rows[known], a[known], b[known]
     rated, query = np.unique(history.query[rows], return_inverse=True)
-    return OwnRatings(tuple(history.queries[i] for i in rated), query, a, b, history.label[rows])
+    return OwnRatings(tuple(history.queries[i] for i in rated), query, a, b, LABELS[history.outcome[rows]])
 
 
 class Person(NamedTuple):
@@ -60,7 +62,10 @@ class Person(NamedTuple):
 
 
 def people(train_part: PreferenceDataset, held_out: PreferenceDataset, llms: Sequence[LLMId]) -> Iterator[Person]:
-    """Everyone who has held-out ratings, in order of the dataset's users."""
-    for row in np.unique(held_out.user):
+    """Those who have held-out ratings, at most `ENOUGH_PEOPLE` of them, evenly spread, in order of the dataset's
+    users.
+    """
+    rows = np.unique(held_out.user)
+    for row in rows[:: -(-len(rows) // ENOUGH_PEOPLE) or 1]:
         user = held_out.users[row]
         yield Person(own_ratings(user, train_part, llms), own_ratings(user, held_out, llms))

@@ -56,3 +56,15 @@ def test_the_precision_that_people_need_is_found():
 
 def test_the_first_precision_is_the_default():
     assert best_precision([], (3.0, 1.0)) == (3.0, 0.0)
+
+
+def test_equal_ratings_count_once_each_whatever_their_weight():
+    random = np.random.default_rng(3)
+    a, b = np.array([random.permutation(4)[:2] for _ in range(300)]).T
+    label, weight = random.choice([0, 0.5, 1], 300), random.integers(1, 4, 300).astype(float)
+    said = (np.repeat(column, weight.astype(int)) for column in (a, b, label))
+    each, weighed = bradley_terry(*said, np.zeros(4), 0.5), bradley_terry(a, b, label, np.zeros(4), 0.5, weight)
+    np.testing.assert_allclose(weighed.value, each.value, atol=1e-9)
+    delta = np.eye(4)[a] - np.eye(4)[b]
+    gradient = delta.T @ (weight * (sigmoid(delta @ weighed.value) - label)) + 0.5 * weighed.value
+    np.testing.assert_allclose(gradient, 0, atol=1e-8)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Comparison, LLMId, Outcome, Query, UserId
 from core.errors import CorruptArtifact, InvalidInput, TrainingCancelled
+from core.evaluation import predict_pairs
 from core.explain import explain
 from core.graph import RATED_BY, SIDE_A, build_graph
 from core.network import NetworkShape, PosteriorGAT, ratings_of
-from core.optimisation import Epoch, Fit, TrainConfig, resolve_device
+from core.optimisation import Epoch, Fit, TrainConfig, noise_for, resolve_device
 from core.routers.gat import GatRouter
 from tests.planted import LLMS, HashEncoder, comparison, liking, two_camps
 
@@ -113,6 +114,23 @@ def test_with_many_people_a_validation_reads_some_of_them_each_with_all_they_sai
     monkeypatch.setattr("core.optimisation.VALIDATED", -(-len(people) // 3))
     many = GatRouter.fit_with_report(fitting, validation, HashEncoder(), config)[1]
     assert many.curve == few.curve
+
+
+def test_the_margins_of_many_are_those_of_everyone_asked_alone() -> None:
+    router, world = trained()
+    asked = world.where(np.isin(world.user, np.unique(world.user)[1::3]))
+    before = world.where(np.arange(len(world)) % 2 == 0)
+    told = predict_pairs(router, asked, before).probability
+    margins = router.pair_margins(asked, before)
+    np.testing.assert_allclose(margins, np.log(told) - np.log1p(-told), atol=1e-3)
+
+
+def test_the_more_ratings_the_less_noise_and_a_setting_is_obeyed() -> None:
+    told = [noise_for(n) for n in (100, 20_000, 10**6)]
+    assert told == sorted(told, reverse=True) and told[0] > told[-1] > 0
+    fitting, validation, _ = two_camps(users=6).split("query")
+    assert Fit(fitting, validation, HashEncoder(), TrainConfig()).noise == told[0]
+    assert Fit(fitting, validation, HashEncoder(), TrainConfig(noise=0)).noise == 0
 
 
 def test_bytes_round_trip_and_hold_no_rating_and_no_users_name() -> None:

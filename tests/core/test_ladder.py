@@ -17,7 +17,7 @@ from core.routers.artifact import pack, unpack
 from core.routers.bag import Bag
 from core.routers.base import Onboards, Personal
 from core.routers.folds import folds_of
-from core.routers.gat_ensemble import SIZES, networks_for
+from core.routers.gat_ensemble import LEAST, SIZES, networks_for
 from core.routers.ladder import NAMES, LadderRouter
 from core.routers.pooling import fit_pool, fit_trusted_pool
 from tests.planted import LLMS, HashEncoder, comparison, two_camps
@@ -128,7 +128,7 @@ def test_epochs_are_numbered_through_the_networks_and_what_the_callback_raises_e
 
 def test_the_more_ratings_the_fewer_networks() -> None:
     assert [networks_for(most) for most, _ in SIZES] == [networks for _, networks in SIZES]
-    assert networks_for(10**6) == 1
+    assert networks_for(10**6) == LEAST
 
 
 def test_others_random_numbers_are_left_alone_by_asking() -> None:
@@ -155,6 +155,17 @@ def test_the_pool_follows_the_rung_that_is_right_and_never_weighs_below_nothing(
     assert pool.weights[0] < 0.2 and pool.weights[1] == 0.0  # noise within its error; the opposite, nothing
     assert pool.single.argmin() == 2 and pool.loss < pool.single.min() + 0.005
     np.testing.assert_allclose(fit_pool(np.zeros((0, 3)), np.zeros(0)).weights, 1 / 3)
+
+
+def test_with_few_ratings_the_likely_routers_share_the_weight_and_with_many_the_right_one_has_it() -> None:
+    random = np.random.default_rng(2)
+    truth, other, everyone = random.normal(0, 1, (3, 4000))
+    margins = np.stack([everyone, truth, truth + 0.5 * other], 1)
+    label = (random.random(4000) < 1 / (1 + np.exp(-truth))).astype(float)
+    few = fit_pool(margins[:20], label[:20], np.array([1, 2])).weights
+    many = fit_pool(margins, label, np.array([1, 2])).weights
+    assert few[0] < 0.2 and few[2] > 0.5 * few[1]
+    assert many[2] < 0.25 * many[1] and many.sum() == pytest.approx(1, abs=0.15)
 
 
 def test_where_it_is_in_doubt_that_persons_differ_the_pool_is_the_populations() -> None:
