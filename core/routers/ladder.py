@@ -17,20 +17,18 @@ from numpy.typing import NDArray
 from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import RecentTexts, TextEncoder
-from core.errors import CorruptArtifact, NotEnoughData
-from core.evaluation import predict_pairs
+from core.errors import CorruptArtifact
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
 from core.routers.bag import Bag
 from core.routers.base import Probabilities, States, softmax
 from core.routers.bradley_terry import BradleyTerryRouter
-from core.routers.folds import Fold, folds_of
-from core.routers.gat import GatRouter
+from core.routers.folds import folds_of
 from core.routers.gat_ensemble import GatEnsemble
 from core.routers.logistic_per_user import LogisticPerUserRouter
 from core.routers.matrix_factorization import MatrixFactorizationRouter
 from core.routers.own_ratings import own_ratings
-from core.routers.pooling import Pool, fit_trusted_pool
+from core.routers.rung_weights import fit_weights
 from core.routers.task_bradley_terry import TaskBradleyTerryRouter
 from core.routers.user_task_best import UserTaskBestRouter
 from core.routers.vectors import EncodedOnce
@@ -42,8 +40,6 @@ LOWER: tuple[Any, ...] = (
 )  # fmt: skip
 POPULATION = np.array([0, 1])  # the rungs that tell everyone the same
 NAMES = (*(rung.kind for rung in LOWER), GatEnsemble.kind)
-KNOTS = (0, 3, 10, 30)  # numbers of ratings at which weights are fitted, and at everyone's own
-PEOPLE = 300  # to fit the weights with, half as many at histories cut short: more only cost time
 # Up to so many ratings every network's own fold has its lower rungs fitted too, and the weights rest on all folds.
 CROSS_FITTED = 15_000
 LEARNED_FROM = 50  # people, to see how far apart a rung puts LLMs where the GAT puts them one apart
@@ -105,7 +101,7 @@ class LadderRouter:
         folds = folds if len(train_part) <= CROSS_FITTED else folds[:1]
         fitted = [[rung.fit(*fold, once, seed=config.seed) for rung in LOWER] for fold in folds]
         judged = [[*lower, member] for lower, member in zip(fitted, gat.members, strict=False)]
-        knots, pools = _fit_weights(judged, folds)
+        knots, pools = fit_weights(judged, folds, POPULATION)
         weights = np.stack([pool.weights for pool in pools])
         weights[weights < LEAST_WEIGHT] = 0.0
         losses = np.stack([np.append(pool.single, pool.loss) for pool in pools])
@@ -339,62 +335,6 @@ def _left_out(rung: Any, user: UserId, query: Query, own: PreferenceDataset) -> 
     return np.concatenate([rung.predict_proba(user, [query], own.where(every != i)) for i in every])
 
 
-def _fit_weights(judged: Sequence[Sequence[Any]], folds: Sequence[Fold]) -> tuple[NDArray[np.float64], list[Pool]]:
-    """Numbers of ratings, rising, and the pool fitted at each, with everyone's history cut to its first so many.
-
-    `judged` has for each fold the rungs that were fitted to it: what they say of its held-out queries counts.
-    """
-    if not len(folds[0].held_out):
-        raise NotEnoughData("The weights of the ladder's rungs need ratings that are held out for validation.")
-    rated = np.bincount(folds[0].train.user, minlength=len(folds[0].train.users))
-    usual = float(np.median(rated[np.unique(folds[0].held_out.user)]))
-    knots = [float(n) for n in KNOTS if n < usual or n == 0]
-    pools = []
-    for n in knots:
-        shown = [fold.train.where(_order_within_user(fold.train) < n) for fold in folds]
-        pools.append(_pool(judged, shown, [_of_people(fold.held_out, PEOPLE // 2) for fold in folds]))
-    if usual > 0:
-        knots.append(usual)
-        everything = [fold.train for fold in folds]
-        pools.append(_pool(judged, everything, [_of_people(fold.held_out, PEOPLE) for fold in folds]))
-    return np.array(knots), pools
-
-
-def _pool(
-    judged: Sequence[Sequence[Any]], histories: Sequence[PreferenceDataset], held_out: Sequence[PreferenceDataset]
-) -> Pool:
-    margins = [
-        np.stack([_margins(rung, asked, history) for rung in rungs], 1)
-        for rungs, history, asked in zip(judged, histories, held_out, strict=True)
-    ]
-    label = np.concatenate([asked.label for asked in held_out])
-    # All turns of one conversation are one question: they share their luck.
-    question = np.concatenate([[asked.queries[i].turns[0] for i in asked.query] for asked in held_out])
-    return fit_trusted_pool(np.concatenate(margins), label, question, POPULATION)
-
-
-def _margins(rung: Any, asked: PreferenceDataset, history: PreferenceDataset) -> Floats:
-    if isinstance(rung, GatRouter):  # the one that costs most, of everyone at once
-        return rung.pair_margins(asked, history)
-    told = predict_pairs(rung, asked, history).probability
-    return np.asarray(np.log(told) - np.log1p(-told))
-
-
 def _centred(logs: Floats) -> Floats:
     """[..., L] around its mean over LLMs."""
     return np.asarray(logs - logs.mean(-1, keepdims=True))
-
-
-def _of_people(held_out: PreferenceDataset, most: int) -> PreferenceDataset:
-    """The ratings of at most so many of the people, evenly spread."""
-    people = np.unique(held_out.user)
-    return held_out.where(np.isin(held_out.user, people[:: -(-len(people) // most) or 1]))
-
-
-def _order_within_user(ratings: PreferenceDataset) -> NDArray[np.int64]:
-    """[N]: how many ratings of the same person came before each."""
-    order = np.argsort(ratings.user, kind="stable")
-    counts = np.bincount(ratings.user, minlength=len(ratings.users))
-    place = np.empty(len(ratings), np.int64)
-    place[order] = np.arange(len(ratings)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return place

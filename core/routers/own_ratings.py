@@ -13,7 +13,7 @@ from core.routers.remembered import remembered
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-ENOUGH_PEOPLE = 200  # to choose a knob with: beyond them the choice hardly moves and only costs time
+ENOUGH_PEOPLE = 100  # to choose a knob with: beyond them the choice hardly moves and only costs time
 
 
 class OwnRatings(NamedTuple):
