@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.errors import ApiError
+from api.gathered import Gathered
 from db.keys import ApiKey, ApiKeys, Scope
 
 bearer = HTTPBearer(auto_error=False, description="A key made with `python cli.py keys create`.")
@@ -38,11 +39,12 @@ class Access:
     """Lets a request through for a scope."""
 
     def __init__(self, keys: ApiKeys, limits: Limits) -> None:
-        self._keys, self._limits = keys, limits
+        self._limits = limits
+        self._find: Gathered[str, ApiKey | None] = Gathered(keys.find_all)
 
-    def check(self, text: str | None, scope: Scope) -> ApiKey:
-        """The key of a request. Raises ApiError 401, 403 or 429."""
-        key = self._keys.find(text) if text else None
+    async def check(self, text: str | None, scope: Scope) -> ApiKey:
+        """The key of a request, as it is now. Raises ApiError 401, 403 or 429."""
+        key = await self._find(text) if text else None
         if key is None:
             raise ApiError(
                 401, "This needs a valid API key: 'Authorization: Bearer KEY'. Make one with `python cli.py keys`.",
@@ -58,14 +60,14 @@ class Access:
         return key
 
 
-def allowed(scope: Scope) -> Callable[..., ApiKey]:
+def allowed(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
     """A dependency: the key of the request, for this scope."""
 
-    def key(
+    async def key(
         request: Request,
         given: HTTPAuthorizationCredentials | None = Depends(bearer),  # noqa: B008  FastAPI's way
     ) -> ApiKey:
-        access: Access = request.app.state.parts.access
-        return access.check(given.credentials if given else None, scope)
+        access: Access = (await request.app.state.started()).access
+        return await access.check(given.credentials if given else None, scope)
 
     return key

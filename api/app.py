@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from fastapi import FastAPI, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -60,6 +61,10 @@ class _State:
                 self._parts = self._make()
             return self._parts
 
+    async def started(self) -> Parts:
+        """`parts`, made in a thread: opening the database may take a while, and whoever is served meanwhile goes on."""
+        return self._parts if self._parts is not None else await run_in_threadpool(lambda: self.parts)
+
 
 class Measured:
     """Middleware: how many requests went how, and how long each took to its last byte."""
@@ -82,7 +87,7 @@ class Measured:
         try:
             await self._app(scope, receive, noting)
         finally:
-            metrics = self._state.parts.metrics
+            metrics = (await self._state.started()).metrics
             route = getattr(scope.get("route"), "path", "unknown")
             metrics.requests.labels(route, str(status)).inc()
             metrics.seconds.labels(route).observe(time.perf_counter() - began)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from api.access import Access, Limits
+from api.desk import Desk
 from api.errors import ApiError
 from api.metrics import Metrics
 from core.domain import LLM, LLMId, UserId
@@ -26,12 +27,13 @@ ROUTER = re.compile(r"prefroute(?:-(?P<version>\d{1,9}))?(?::(?P<alpha>.*))?", r
 
 @dataclass(frozen=True)
 class Parts:
-    """Every part is safe to share between threads."""
+    """Every part is safe to share between threads; `desk` and `access` belong to the one event loop that serves."""
 
     store: PreferenceStore
     registry: RouterRegistry
     decisions: Decisions
     live: LiveRouting
+    desk: Desk
     providers: Providers
     access: Access
     metrics: Metrics
@@ -41,9 +43,9 @@ class Parts:
         """Everything, over one database."""
         encoder = encoder or CachedEncoder(SentenceEncoder(settings.encoder), database)
         serving = Serving(database, encoder)
+        live = LiveRouting(database, serving, settings.exploration)
         return cls(
-            PreferenceStore(database), RouterRegistry(database), Decisions(database),
-            LiveRouting(database, serving, settings.exploration),
+            PreferenceStore(database), RouterRegistry(database), Decisions(database), live, Desk(live),
             Providers(settings.providers, StoredResponses(database, encoder), CallLedger(database)),
             Access(ApiKeys(database), Limits()), Metrics(),
         )  # fmt: skip

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from fastapi import Response as HttpResponse
+from starlette.concurrency import run_in_threadpool
 
 from api.access import allowed
+from api.desk import FEW
 from api.errors import ApiError, ErrorBody
 from api.parts import Parts, no_such_model, wanted
 from api.schemas import (
@@ -41,8 +44,10 @@ def models(request: Request, _: Annotated[ApiKey, Depends(allowed(Scope.ROUTE))]
     return ModelList(data=found)
 
 
-@router.post("/route")
-def route(asked: RouteRequest, request: Request, _: Annotated[ApiKey, Depends(allowed(Scope.ROUTE))]) -> RouteResponse:
+@router.post("/route", response_model=RouteResponse)
+async def route(
+    asked: RouteRequest, request: Request, _: Annotated[ApiKey, Depends(allowed(Scope.ROUTE))]
+) -> HttpResponse:
     """Where each query goes for this person, without asking any LLM. Every decision is written down."""
     parts: Parts = request.app.state.parts
     want = wanted(asked.model, asked.user, tuple(asked.llms))
@@ -51,8 +56,15 @@ def route(asked: RouteRequest, request: Request, _: Annotated[ApiKey, Depends(al
     if asked.user:
         User(UserId(asked.user))  # a name that can be one
     queries = [Query.typed(text) for text in asked.queries]
-    decided = parts.live.decide(want, queries, "api")
-    return RouteResponse(data=[counted(parts, each) for each in decided])
+    decided = await parts.desk.decide(want, queries)
+    if len(decided) <= FEW:
+        return _told(parts, decided)
+    return await run_in_threadpool(_told, parts, decided)
+
+
+def _told(parts: Parts, decided: Sequence[Routed]) -> HttpResponse:
+    body = RouteResponse(data=[counted(parts, each) for each in decided])
+    return HttpResponse(body.model_dump_json(), media_type="application/json")  # FastAPI would check it once more
 
 
 @router.post("/feedback")

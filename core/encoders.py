@@ -51,6 +51,11 @@ class RecentTexts:
     def dim(self) -> int:
         return self._inner.dim
 
+    def __contains__(self, text: str) -> bool:
+        """Whether it is in memory."""
+        with self._lock:
+            return text in self._known
+
     def encode(self, texts: Sequence[str]) -> Vectors:
         with self._lock:
             found = {text: self._known[text] for text in dict.fromkeys(texts) if text in self._known}

@@ -92,9 +92,14 @@ class ApiKeys:
 
     def find(self, key: str) -> ApiKey | None:
         """The key of this text; None where there is none or it is revoked."""
+        return self.find_all([key])[0]
+
+    def find_all(self, keys: Sequence[str]) -> tuple[ApiKey | None, ...]:
+        """`find` for several at once, in their order."""
+        hashes = [_hash(key) for key in keys]
         with self._database.glance() as connection:
-            row = connection.execute(_OPENS, {"key_hash": _hash(key)}).one_or_none()
-        return _value(row) if row else None
+            found = {row.key_hash: _value(row) for row in connection.execute(_OPEN, {"hashes": list(set(hashes))})}
+        return tuple(found.get(each) for each in hashes)
 
 
 def _hash(key: str) -> str:
@@ -103,7 +108,7 @@ def _hash(key: str) -> str:
 
 
 _KEYS = ApiKeyRow.__table__
-_OPENS = select(_KEYS).where(_KEYS.c.key_hash == bindparam("key_hash"), _KEYS.c.revoked_at.is_(None))
+_OPEN = select(_KEYS).where(_KEYS.c.key_hash.in_(bindparam("hashes", expanding=True)), _KEYS.c.revoked_at.is_(None))
 
 
 def _value(row: Any) -> ApiKey:

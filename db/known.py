@@ -4,6 +4,7 @@ removal, and change of an LLM, whoever made it in whatever process.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -62,9 +63,17 @@ class Histories:
 
     def facts(self, user: UserId) -> Facts:
         """What holds now."""
+        return self.facts_of([user])[user]
+
+    def facts_of(self, users: Iterable[UserId]) -> dict[UserId, Facts]:
+        """What holds now for several people."""
         with self._database.glance() as connection:
-            version, *events = connection.execute(_FACTS, {"user": user}).one()
-            return Facts(version, tuple(events), tuple(map(tuple, connection.execute(_LLMS))))
+            llms = tuple(map(tuple, connection.execute(_LLMS)))
+            found = {}
+            for user in set(users):
+                version, *events = connection.execute(_FACTS, {"user": user}).one()
+                found[user] = Facts(version, tuple(events), llms)
+            return found
 
     def llms(self, facts: Facts) -> tuple[LLM, ...]:
         """The LLMs of these facts; the same object as long as they are the newest."""

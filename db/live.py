@@ -15,6 +15,7 @@ from core.domain import LLM, LLMId, Query, UserId
 from core.errors import NotEnoughData, NotFound
 from db.decisions import Decided, Decisions
 from db.engine import Database
+from db.known import Facts
 from db.pricing import expected_costs, reply_tokens
 from db.serving import Prediction, Serving
 
@@ -77,10 +78,46 @@ class LiveRouting:
         self.keep(routed)
         return routed
 
-    def consider(self, wanted: Wanted, queries: Sequence[Query], source: str) -> tuple[Routed, ...]:
-        """`decide` without writing anything down."""
+    def decide_together(
+        self, asked: Sequence[tuple[Wanted, Sequence[Query]]], source: str
+    ) -> list[tuple[Routed, ...] | Exception]:
+        """`decide` for several who ask in the same moment: what holds is read once for all of them, and their decisions
+        are written down in one transaction. Everyone gets their own decisions, or the error in place of them.
+        """
         began = time.perf_counter()
-        prediction = self._serving.predict(wanted.user, queries, wanted.version)
+        facts = self._serving.facts(wanted.user for wanted, _ in asked)
+        each = (time.perf_counter() - began) / max(len(asked), 1)
+        told: list[tuple[Routed, ...] | Exception] = []
+        for wanted, queries in asked:
+            try:
+                told.append(self.consider(wanted, queries, source, facts[wanted.user], each))
+            except Exception as error:  # noqa: BLE001  told to whoever asked, and to nobody else
+                told.append(error)
+        try:
+            self.keep([routed for routes in told if not isinstance(routes, Exception) for routed in routes])
+        except NotFound:  # an LLM is gone since: whose decision names it is told so
+            return [self._kept(routes) for routes in told]
+        return told
+
+    def _kept(self, routes: tuple[Routed, ...] | Exception) -> tuple[Routed, ...] | Exception:
+        try:
+            self.keep(() if isinstance(routes, Exception) else routes)
+        except NotFound as error:
+            return error
+        return routes
+
+    def has_read(self, queries: Sequence[Query]) -> bool:
+        """Whether a decision about these queries waits for no text to be encoded."""
+        return self._serving.has_read(queries)
+
+    def consider(
+        self, wanted: Wanted, queries: Sequence[Query], source: str, facts: Facts | None = None, reading: float = 0.0
+    ) -> tuple[Routed, ...]:
+        """`decide` without writing anything down. `facts` are those of its user, where they were read already, in so
+        many seconds (`reading`).
+        """
+        began = time.perf_counter() - reading
+        prediction = self._serving.predict(wanted.user, queries, wanted.version, facts)
         columns = self._allowed(prediction, wanted.allowed)
         llms = tuple(prediction.llms[i] for i in columns)
         probability = prediction.probability[:, columns]

@@ -4,7 +4,7 @@ none yet.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from core.routers import load_router
 from core.routers.base import Onboards, Personal, Pooled, Probabilities, Router
 from core.routers.bradley_terry import BradleyTerryRouter
 from db.engine import Database
-from db.known import Histories
+from db.known import Facts, Histories
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
 
@@ -162,11 +162,22 @@ class Serving:
                 self._others.popitem(last=False)
             return loaded
 
-    def predict(self, user: UserId, queries: Sequence[Query], version: int | None = None) -> Prediction:
+    def facts(self, users: Iterable[UserId]) -> dict[UserId, Facts]:
+        """What holds now for these people, for `predict`."""
+        return self._histories.facts_of(users)
+
+    def has_read(self, queries: Sequence[Query]) -> bool:
+        """Whether the vectors of these queries are in memory."""
+        return all(query.text in self._encoder for query in queries)
+
+    def predict(
+        self, user: UserId, queries: Sequence[Query], version: int | None = None, facts: Facts | None = None
+    ) -> Prediction:
         """What the router in service, or another version, says about these queries: the fast way, without intervals
-        and reasons. LLMs that are gone since have no part in it.
+        and reasons. LLMs that are gone since have no part in it. `facts` are those of this user, where they were read
+        already.
         """
-        facts = self._histories.facts(user)
+        facts = facts or self._histories.facts(user)
         if version in (None, facts.version):
             service = self._service(facts.version, self._histories.llms(facts) if facts.version else ())
         else:

@@ -158,5 +158,6 @@ class RouterClass(Protocol):
 def softmax(scores: NDArray[np.floating]) -> Probabilities:
     """Softmax over the last axis, in float64."""
     scores = np.asarray(scores, np.float64)
-    shifted = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-np.inf))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+    # The ufuncs themselves: what `max` and `sum` do around them is most of what one decision's few numbers cost.
+    shifted = np.exp(scores - np.maximum.reduce(scores, axis=-1, keepdims=True, initial=-np.inf))
+    return np.asarray(shifted / np.add.reduce(shifted, axis=-1, keepdims=True))

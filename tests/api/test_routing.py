@@ -3,8 +3,9 @@ import pytest
 from sqlalchemy import func, select
 
 from db.keys import ApiKeys, Scope
-from db.models import ComparisonRow, RoutingDecisionRow
+from db.models import ComparisonRow, RoutingDecisionRow, UserRow
 from db.preferences import PreferenceStore
+from tests.db.worlds import at_once
 
 PROMPT = "Explain how rainbows form"
 
@@ -188,3 +189,22 @@ def test_health_and_figures_need_no_key_and_name_nobody(client, endpoint):
     figures = httpx2.get(f"{endpoint.url}/metrics").text
     assert 'prefroute_requests_total{route="/v1/route",status="200"}' in figures
     assert "simulated-brief-01" not in figures and "private" not in figures and endpoint.key not in figures
+
+
+def test_a_crowd_that_asks_at_once_gets_each_their_own_decision_and_each_is_written_down(client, endpoint):
+    people = [f"simulated-{taste}-{i:02}" for taste in ("brief", "learner") for i in range(1, 7)]
+    alone = [route(client, name)[0] for name in people]
+
+    def one(i: int):
+        return route(client, people[i % 12], llms=["unheard-of"] if i >= 12 else [])[0]
+
+    found = at_once(18, one)
+    assert all(isinstance(each, openai.NotFoundError) and "unheard-of" in str(each) for each in found[12:])
+    for each, before in zip(found[:12], alone, strict=True):
+        assert {**each, "decision": "", "milliseconds": 0} == {**before, "decision": "", "milliseconds": 0}
+    keys = [each["decision"] for each in found[:12]]
+    with endpoint.database.read() as session:
+        kept = select(RoutingDecisionRow.key, UserRow.name).join(UserRow, UserRow.id == RoutingDecisionRow.user_id)
+        assert dict(session.execute(kept.where(RoutingDecisionRow.key.in_(keys))).all()) == dict(
+            zip(keys, people, strict=True)
+        )

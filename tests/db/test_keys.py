@@ -3,6 +3,7 @@ from sqlalchemy import text
 
 from core.errors import InvalidInput, NotFound
 from db.keys import ApiKeys, Scope
+from tests.db.worlds import statements
 
 
 @pytest.fixture
@@ -43,3 +44,12 @@ def test_names_are_taken_once_and_unknown_ones_are_said(keys):
         keys.create("p", ["route"], 1, "Ada")
     with pytest.raises(NotFound, match="'q'"):
         keys.revoke("q", "Ada")
+
+
+def test_several_keys_are_found_by_one_statement_each_in_its_place(keys, database):
+    (one, first), (two, second) = (keys.create(name, ["route"], 60, "Ada") for name in ("one", "two"))
+    gone, _ = keys.create("gone", ["route"], 60, "Ada")
+    keys.revoke("gone", "Ada")
+    with statements(database) as sent:
+        assert keys.find_all([two, "none", one, two, gone]) == (second, None, first, second, None)
+    assert len(sent) == 1

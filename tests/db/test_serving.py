@@ -1,17 +1,20 @@
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Comparison, LLMId, Outcome, Query, UserId
-from core.errors import CorruptArtifact, NotFound
+from core.errors import CorruptArtifact, InvalidInput, NotFound
 from core.optimisation import TrainConfig
 from core.routers.gat import GatRouter
 from db.demo import SOURCE, demo_bundle
 from db.engine import Database
-from db.live import LiveRouting, Wanted
+from db.live import LiveRouting, Routed, Wanted
+from db.models import RoutingDecisionRow
 from db.people import People
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
@@ -214,3 +217,48 @@ def test_a_decision_from_memory_reads_two_statements_and_writes_one(serving: Ser
     with statements(database) as sent:
         live.decide(Wanted(BRIEF), [TYPED] * 500, "test")
         assert [statement.split()[0] for statement in sent] == ["SELECT", "SELECT", "INSERT"]
+
+
+def test_a_crowd_is_decided_as_each_alone_and_costs_little_more_than_one(serving: Serving, database: Database) -> None:
+    live = LiveRouting(database, serving)
+    asked = [(Wanted(name), [TYPED, Query.typed("Write a limerick")]) for name in (BRIEF, LEARNER, STRANGER, BRIEF)]
+    alone = [live.decide(want, queries, "test") for want, queries in asked]
+    assert live.has_read(asked[0][1]) and not live.has_read([TYPED, Query.typed("Never read")])
+    with statements(database) as sent:
+        together = live.decide_together(asked, "test")
+    assert [statement.split()[0] for statement in sent] == ["SELECT"] * 4 + ["INSERT"]  # the LLMs, and three people
+    for found, before in zip(together, alone, strict=True):
+        assert not isinstance(found, Exception)
+        assert [(r.llm, r.decided.probabilities) for r in found] == [(r.llm, r.decided.probabilities) for r in before]
+    assert len(kept(database, together)) == 8
+
+
+def test_what_one_of_a_crowd_may_not_have_is_told_to_that_one_alone(serving: Serving, database: Database) -> None:
+    live = LiveRouting(database, serving)
+    wrong = [Wanted(BRIEF, version=99), Wanted(BRIEF, alpha=2), Wanted(BRIEF, allowed=(LLMId("unheard-of"),))]
+    told = live.decide_together([(want, [TYPED]) for want in (*wrong, Wanted(LEARNER))], "test")
+    assert [type(each) for each in told] == [NotFound, InvalidInput, NotFound, tuple]
+    assert len(kept(database, told)) == 1
+
+
+def test_an_llm_that_goes_before_its_decision_is_kept_takes_nobody_elses_along(
+    serving: Serving, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, consider = LiveRouting(database, serving), LiveRouting.consider
+
+    def gone(self: LiveRouting, wanted: Wanted, *rest: Any) -> tuple[Routed, ...]:
+        (routed,) = consider(self, wanted, *rest)
+        lost = replace(routed.decided, llm=LLMId("gone")) if wanted.user == BRIEF else routed.decided
+        return (replace(routed, decided=lost),)
+
+    monkeypatch.setattr(LiveRouting, "consider", gone)
+    told = live.decide_together([(Wanted(name), [TYPED]) for name in (LEARNER, BRIEF)], "test")
+    assert [type(each) for each in told] == [tuple, NotFound] and "gone" in str(told[1])
+    assert len(kept(database, told)) == 1
+
+
+def kept(database: Database, told: Sequence[tuple[Routed, ...] | Exception]) -> list[str]:
+    """Which of these decisions are written down."""
+    keys = [routed.decided.key for each in told if not isinstance(each, Exception) for routed in each]
+    with database.read() as session:
+        return list(session.scalars(select(RoutingDecisionRow.key).where(RoutingDecisionRow.key.in_(keys))))
