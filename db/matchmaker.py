@@ -1,6 +1,7 @@
 """Matchmaker: which pairs would tell most about each person, worked out beside the pages and never while one waits."""
 
 import logging
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -33,6 +34,9 @@ log = logging.getLogger("prefroute.matchmaker")
 
 QUERIES = 32  # drawn at random from those a person may still rate: what is scored at a time
 KEPT = 2000  # people whose suggestions are kept
+# Seconds for which a thread that works keeps the interpreter while others wait for it. A rating lets go of it some 40
+# times, with every step of SQLite: at Python's own 5 ms it took 0.2 s and more while PyTorch was imported beside it.
+GIVES_WAY = 0.0005
 REST = 3.0  # times as long as a scoring took, the thread then rests: pages get most of the processor
 
 Shown = tuple[Candidate[Reply], Candidate[Reply]]
@@ -59,6 +63,7 @@ class Matchmaker:
                 self._waiting.add(user)
                 self._queue.put(user)
             if self._thread is None:  # not before somebody rates: other processes open a database too
+                sys.setswitchinterval(min(GIVES_WAY, sys.getswitchinterval()))
                 self._thread = threading.Thread(target=self._work, name="matchmaker", daemon=True)
                 self._thread.start()
             return self._kept.get(user, ())

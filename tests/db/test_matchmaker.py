@@ -1,3 +1,4 @@
+import sys
 from collections import Counter
 from random import Random
 
@@ -6,7 +7,7 @@ import pytest
 
 from core.domain import LLMId, Outcome, UserId
 from core.matchmaking import Kind, Shares
-from db.matchmaker import Matchmaker
+from db.matchmaker import GIVES_WAY, Matchmaker
 from db.models import AssignmentRow, ComparisonRow
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
@@ -100,3 +101,13 @@ def test_a_stranger_has_no_suggestions(matchmaker):
 
 def test_the_page_gets_nothing_the_first_time_and_does_not_wait(matchmaker, ada):
     assert matchmaker.suggestions(ada) == ()
+
+
+def test_who_rates_does_not_wait_long_for_a_thread_that_works(matchmaker, ada):
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(0.005)
+        matchmaker.suggestions(ada)
+        assert sys.getswitchinterval() == pytest.approx(GIVES_WAY, rel=0.01)
+    finally:
+        sys.setswitchinterval(before)
