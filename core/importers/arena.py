@@ -6,14 +6,12 @@ A row holds `question_id, model_a, model_b, winner, judge, conversation_a, conve
 ignored.
 """
 
-import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from reprlib import Repr
 
 from core.domain import (
     LLM,
@@ -33,6 +31,7 @@ from core.domain import (
     content_hash,
 )
 from core.errors import InvalidInput
+from core.importers.gathering import Cells, Gathering, cells, shown
 from core.importers.tables import Refused, Table
 
 ABOUT = "side-by-side votes as in Chatbot Arena and MT-Bench, and our own export"
@@ -44,11 +43,6 @@ WINNERS = {
     "model_a": Outcome.A, "a": Outcome.A, "model_b": Outcome.B, "b": Outcome.B, "tie": Outcome.TIE,
     "tie (bothbad)": Outcome.BOTH_BAD, "both_bad": Outcome.BOTH_BAD, "bothbad": Outcome.BOTH_BAD,
 }  # fmt: skip
-
-Given = Mapping[str, object]  # the cells of one row that hold something
-_SHOWN = 60
-_brief = Repr()
-_brief.maxstring = _brief.maxother = _brief.maxlong = _SHOWN
 
 
 def read(table: Table) -> Bundle:
@@ -67,22 +61,15 @@ def read(table: Table) -> Bundle:
 
 
 @dataclass
-class Reading:
+class Reading(Gathering):
     """What was read so far, each value once. A refused row leaves nothing behind."""
 
-    users: dict[UserId, User] = field(default_factory=dict)
-    tasks: dict[str, Task] = field(default_factory=dict)
-    llms: dict[LLMId, LLM] = field(default_factory=dict)
-    queries: dict[QueryId, Query] = field(default_factory=dict)
-    responses: dict[ResponseId, Response] = field(default_factory=dict)
-    comparisons: list[Comparison] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
     row_of_key: dict[str, int] = field(default_factory=dict)
-    repeats: Counter[str] = field(default_factory=Counter)
+    times: Counter[str] = field(default_factory=Counter)  # that rows without a key had this content
     torn_queries: set[QueryId] = field(default_factory=set)
     torn_users: set[UserId] = field(default_factory=set)
 
-    def add(self, number: int, given: Given) -> None:
+    def add(self, number: int, given: Cells) -> None:
         """Take one row, or raise InvalidInput and take nothing of it."""
         user, task, llms = _user(given), _task(given), (_llm(given, "model_a"), _llm(given, "model_b"))
         if llms[0] == llms[1]:
@@ -93,19 +80,19 @@ class Reading:
         content = content_hash(
             user.user_id, query.query_id, *ids, outcome, _label(given, "question_id"), _label(given, "turn")
         )
-        key = _given_key(given) or content_hash(content, str(self.repeats[content]))
+        key = _given_key(given) or content_hash(content, str(self.times[content]))
         if key in self.row_of_key:
             raise _refusal("comparison_key", f"is that of row {self.row_of_key[key]} already", key)
         names, choice = (llms[0].llm_id, llms[1].llm_id), _text(given, "choice") if "choice" in given else ""
         with _blaming("choice", choice):
             comparison = Comparison(user.user_id, query.query_id, *names, outcome, ids[0], ids[1], key, moment, choice)
         self.row_of_key[key] = number
-        self.repeats[content] += "comparison_key" not in given
+        self.times[content] += "comparison_key" not in given
         self._keep(comparison, user, task, llms)
         self._keep_texts(query, dict(zip(ids, responses, strict=True)))
 
     def _keep(self, comparison: Comparison, user: User, task: Task | None, llms: tuple[LLM, LLM]) -> None:
-        self.comparisons.append(comparison)
+        self.comparisons[comparison.key] = comparison
         known = self.users.setdefault(user.user_id, user)
         if known.simulated != user.simulated:
             # simulated ratings must never pass for a person's
@@ -114,7 +101,7 @@ class Reading:
         if task:
             self.tasks.setdefault(task.name, task)
         for llm in llms:
-            self.llms.setdefault(llm.llm_id, llm)
+            self.keep_llm(llm)
 
     def _keep_texts(self, query: Query, responses: Mapping[ResponseId, Response]) -> None:
         known = self.queries.setdefault(query.query_id, query)
@@ -125,8 +112,8 @@ class Reading:
         for response_id, response in responses.items():
             self.responses.setdefault(response_id, response)
 
-    def bundle(self, source: str) -> Bundle:
-        """All of it, each kind in the order of first appearance."""
+    def bundle(self, source: str, *warnings: str) -> Bundle:
+        """All of it, each kind in the order of first appearance, and what is odd about it."""
         empty = sum(not all(turn.strip() for turn in response.turns) for response in self.responses.values())
         counted = (
             (empty, "response is empty.", "responses are empty."),
@@ -135,21 +122,12 @@ class Reading:
             (len(self.torn_users), "user is simulated in some rows only; taken as simulated.",
              "users are simulated in some rows only; taken as simulated."),
         )  # fmt: skip
-        warnings = tuple(f"{count:,} {one if count == 1 else many}" for count, one, many in counted if count)
-        return Bundle(
-            source, tuple(self.users.values()), tuple(self.tasks.values()), tuple(self.llms.values()),
-            tuple(self.queries.values()), tuple(self.responses.values()),
-            tuple(self.comparisons), tuple(self.rejected), warnings,
-        )  # fmt: skip
-
-
-def _shown(value: object) -> str:
-    text = _brief.repr(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+        odd = (f"{count:,} {one if count == 1 else many}" for count, one, many in counted if count)
+        return super().bundle(source, *odd, *warnings)
 
 
 def _refusal(column: str, why: str, value: object) -> InvalidInput:
-    return InvalidInput(f"{column} {why} ({_shown(value)}).")
+    return InvalidInput(f"{column} {why} ({shown(value)}).")
 
 
 @contextmanager
@@ -163,17 +141,7 @@ def _blaming(column: str, value: object) -> Iterator[None]:
         raise _refusal(column, "contains a broken Unicode character", value) from None
 
 
-def cells(record: object) -> Given:
-    """The cells of a row that hold something. Raises InvalidInput where it is no row."""
-    if isinstance(record, Refused):
-        raise InvalidInput(record.reason)
-    if not isinstance(record, dict):
-        raise InvalidInput(f"The row is not an object with columns ({_shown(record)}).")
-    # pandas writes an absent number as NaN
-    return {k: v for k, v in record.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
-
-
-def _text(given: Given, column: str) -> str:
+def _text(given: Cells, column: str) -> str:
     if column not in given:
         raise InvalidInput(f"{column} is missing.")
     value = given[column]
@@ -182,7 +150,7 @@ def _text(given: Given, column: str) -> str:
     return value
 
 
-def _user(given: Given) -> User:
+def _user(given: Cells) -> User:
     judge, simulated = given.get("judge"), given.get("simulated", False)
     if not isinstance(simulated, bool):
         raise _refusal("simulated", "is neither true nor false", simulated)
@@ -191,27 +159,27 @@ def _user(given: Given) -> User:
         return User(UserId(sys.intern(name)), simulated)
 
 
-def _llm(given: Given, column: str) -> LLM:
+def _llm(given: Cells, column: str) -> LLM:
     name = sys.intern(_text(given, column))
     with _blaming(column, name):
         return LLM(LLMId(name), name)
 
 
-def _task(given: Given) -> Task | None:
+def _task(given: Cells) -> Task | None:
     if "category" not in given or not (name := _text(given, "category")).strip():
         return None
     with _blaming("category", name):
         return Task(name)
 
 
-def _outcome(given: Given) -> Outcome:
+def _outcome(given: Cells) -> Outcome:
     word = _text(given, "winner")
     if word not in WINNERS:
         raise _refusal("winner", "is no outcome", word)
     return WINNERS[word]
 
 
-def _moment(given: Given) -> datetime | None:
+def _moment(given: Cells) -> datetime | None:
     value = given.get("tstamp")
     if value is None:
         return None
@@ -226,7 +194,7 @@ def _moment(given: Given) -> datetime | None:
         raise _refusal("tstamp", "is neither seconds since 1970 nor an ISO time", value) from None
 
 
-def _label(given: Given, column: str) -> str:
+def _label(given: Cells, column: str) -> str:
     """A number or a text as text, and 81.0 as 81: the same row in JSON, parquet and pandas has one key."""
     value = given.get(column, "")
     if isinstance(value, float) and value.is_integer():
@@ -238,7 +206,7 @@ def _label(given: Given, column: str) -> str:
     return str(value)
 
 
-def _given_key(given: Given) -> str | None:
+def _given_key(given: Cells) -> str | None:
     if "comparison_key" not in given:
         return None
     key = _text(given, "comparison_key")
@@ -249,7 +217,7 @@ def _given_key(given: Given) -> str | None:
     return key
 
 
-def _texts(given: Given, task: str, llms: tuple[LLM, LLM]) -> tuple[Query, tuple[Response, Response]]:
+def _texts(given: Cells, task: str, llms: tuple[LLM, LLM]) -> tuple[Query, tuple[Response, Response]]:
     asked_a, replies_a = _conversation(given, "conversation_a")
     asked_b, replies_b = _conversation(given, "conversation_b")
     if asked_a != asked_b:
@@ -263,7 +231,7 @@ def _texts(given: Given, task: str, llms: tuple[LLM, LLM]) -> tuple[Query, tuple
     return query, (response_a, response_b)
 
 
-def _conversation(given: Given, column: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _conversation(given: Cells, column: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The user's turns and the assistant's, as many of one as of the other."""
     conversation = given.get(column)
     if column not in given or not isinstance(conversation, list):

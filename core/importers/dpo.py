@@ -35,9 +35,7 @@ def read(table: Table) -> Bundle:
         except InvalidInput as error:
             reading.rejected.append(Rejected(number, printable(str(error))))
     said = f"{unnamed:,} {'row names' if unnamed == 1 else 'rows name'} no user; kept under '{UNKNOWN}'."
-    warnings = (said,) if unnamed else ()
-    bundle = reading.bundle(table.name)
-    return Bundle(**{f: getattr(bundle, f) for f in Bundle.__slots__} | {"warnings": bundle.warnings + warnings})
+    return reading.bundle(table.name, *([said] if unnamed else []))
 
 
 def _as_arena(given: Cells) -> dict[str, object]:

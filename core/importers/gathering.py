@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from reprlib import Repr
 
 from core.domain import (
     LLM,
@@ -26,6 +27,14 @@ from core.importers.tables import Refused, Table
 Cells = Mapping[str, object]
 YES, NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no"})
 _SHOWN = 60
+_brief = Repr()
+_brief.maxstring = _brief.maxother = _brief.maxlong = _SHOWN
+
+
+def shown(value: object) -> str:
+    """A value as a reason quotes it, cut where it is long."""
+    written = _brief.repr(value)
+    return written if len(written) <= _SHOWN else written[: _SHOWN - 1] + "…"
 
 
 def cells(record: object) -> Cells:
@@ -33,7 +42,7 @@ def cells(record: object) -> Cells:
     if isinstance(record, Refused):
         raise InvalidInput(record.reason)
     if not isinstance(record, dict):
-        raise InvalidInput(f"The row is not an object with columns ({str(record)[:_SHOWN]!r}).")
+        raise InvalidInput(f"The row is not an object with columns ({shown(record)}).")
     # pandas writes an absent number as NaN
     return {k: v for k, v in record.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
 

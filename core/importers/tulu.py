@@ -8,7 +8,7 @@ and `acceptable_b` say whether each response would do by itself. A tie of two un
 from core.domain import Bundle, Outcome, Rejected
 from core.errors import InvalidInput
 from core.importers import arena
-from core.importers.gathering import flag, name
+from core.importers.gathering import Cells, cells, flag, name
 from core.importers.tables import Table
 
 ABOUT = "votes with five degrees and acceptability, as in Tulu's human evaluation"
@@ -27,14 +27,14 @@ def read(table: Table) -> Bundle:
     reading = arena.Reading()
     for number, record in table.rows(REQUIRED, OPTIONAL):
         try:
-            given = arena.cells(record)
+            given = cells(record)
             reading.add(number, {**given, "winner": _winner(given)})
         except InvalidInput as error:
             reading.rejected.append(Rejected(number, str(error)))
     return reading.bundle(table.name)
 
 
-def _winner(given: arena.Given) -> str:
+def _winner(given: Cells) -> str:
     word = name(given, "strength")
     if word not in STRENGTHS:
         raise InvalidInput(f"strength is no degree ({word[:60]!r}).")
