@@ -5,12 +5,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import CorruptArtifact, InvalidInput
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 Vectors = NDArray[np.float32]
 
@@ -72,23 +75,14 @@ class RecentTexts:
         return np.array([found[text] for text in texts], np.float32).reshape(-1, self.dim)
 
 
-class _Model(Protocol):
-    """A model that is loaded."""
-
-    @property
-    def dim(self) -> int: ...
-
-    def encode(self, texts: Sequence[str]) -> Vectors: ...
-
-
 class SentenceEncoder:
-    """The bundled MiniLM, or any model that sentence-transformers reads. Loaded at the first text."""
+    """sentence-transformers, imported and loaded at the first text: the import alone costs seconds and about 500 MB."""
 
     def __init__(self, name: str = "") -> None:
         """`name` is a sentence-transformers name or path; empty means the bundled MiniLM (384 numbers, 256 tokens)."""
         self._name = name
         self._lock = threading.Lock()
-        self._model: _Model | None = None
+        self._model: SentenceTransformer | None = None
 
     @property
     def id(self) -> str:
@@ -96,44 +90,55 @@ class SentenceEncoder:
 
     @property
     def dim(self) -> int:
-        return self._loaded().dim if self._name else 384
+        if not self._name:
+            return 384
+        return int(self._loaded().get_embedding_dimension() or 0)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        return self._loaded().encode(texts) if texts else np.zeros((0, self.dim), np.float32)
+        if not texts:
+            return np.zeros((0, self.dim), np.float32)
+        model = self._loaded()
+        if len(texts) == 1 and not self._name:
+            return _encode_prompt(model, texts[0])
+        vectors = model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, np.float32)
 
-    def _loaded(self) -> _Model:
+    def _loaded(self) -> "SentenceTransformer":
         with self._lock:
             if self._model is None:
                 self._model = self._load()
             return self._model
 
-    def _load(self) -> _Model:
-        if self._name:
-            return _ByName(self._name)
-        path = _bundled_path()
-        from core.minilm import MiniLM
-
-        return MiniLM(path)
-
-
-class _ByName:
-    """A model by its sentence-transformers name or path. The import alone costs seconds and about 500 MB."""
-
-    def __init__(self, name: str) -> None:
+    def _load(self) -> "SentenceTransformer":
+        path = str(_bundled_path()) if not self._name else self._name
         from sentence_transformers import SentenceTransformer
 
         try:
-            self._model = SentenceTransformer(name)
+            model = SentenceTransformer(path)
         except (OSError, ValueError):
             raise InvalidInput(
-                f"The text encoder '{name}' cannot be loaded. Set PREFROUTE_ENCODER to a folder that holds a "
+                f"The text encoder '{self.id}' cannot be loaded. Set PREFROUTE_ENCODER to a folder that holds a "
                 "sentence-transformers model, or leave it empty for the bundled one."
             ) from None
-        self.dim = int(self._model.get_embedding_dimension() or 0)
+        if not self._name and model.device.type == "cpu":
+            from core.packed_linear import can_pack, pack
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        vectors = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(vectors, np.float32)
+            if can_pack():
+                pack(model)
+        return model
+
+
+def _encode_prompt(model: "SentenceTransformer", text: str) -> Vectors:
+    """[1, 384]: what `encode` gives for a model without a prompt of its own, without the 2 ms that it spends on sorting
+    and on asking every layer anew for its mode: a person waits for this one.
+    """
+    import torch
+    from sentence_transformers.util import batch_to_device
+
+    with torch.inference_mode():
+        features = batch_to_device(model.preprocess([text]), model.device)
+        vector = torch.nn.functional.normalize(model(features)["sentence_embedding"], dim=1)
+    return np.asarray(vector.cpu().numpy(), np.float32)
 
 
 def _bundled_path() -> Path:
