@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 import typer
 
-from commands import campaigns, data, decisions, generation, keys, llms, registry, routing, serving, training
+from commands import campaigns, data, decisions, generation, keys, llms, local, registry, routing, serving, training
 from core.errors import PrefRouteError
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": serving.run,
     "serve": serving.serve,
+    "local": local.local,
     "keys": keys.keys,
     "decisions": decisions.decisions,
     "demo": data.demo,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from core.domain import content_hash
 from core.encoders import TextEncoder, Vectors
 from core.errors import CorruptArtifact
-from db.base import insert_all, parts
+from db.base import insert_missing, parts
 from db.engine import Database
 from db.models import TextEmbeddingRow
 
@@ -74,9 +74,9 @@ class CachedEncoder:
 
     def _store(self, keys: Sequence[str], vectors: Vectors) -> None:
         stored = vectors.astype(STORED_FLOAT)
-        rows = (
+        rows = [
             {"text_hash": key, "encoder_id": self.id, "dim": self.dim, "vector": vector.tobytes()}
             for key, vector in zip(keys, stored, strict=True)
-        )
-        with self._database.write() as session:
-            insert_all(session, TextEmbeddingRow, rows)
+        ]
+        with self._database.write() as session:  # straight to the connection: an unseen prompt waits for it
+            session.connection().execute(insert_missing(session, TextEmbeddingRow), rows)

@@ -47,6 +47,7 @@ KNOWN: Mapping[str, Provider] = {
     "vllm": Provider(base_url="http://127.0.0.1:8000/v1"),
     "ollama": Provider(base_url="http://127.0.0.1:11434/v1"),
     "lmstudio": Provider(base_url="http://127.0.0.1:1234/v1"),
+    "local": Provider(base_url="http://127.0.0.1:8602/v1", at_once=1),  # `python cli.py local`
 }
 
 

@@ -13,6 +13,14 @@ from core.routers.artifact import pack, unpack
 from core.routers.base import Probabilities, softmax
 
 
+def mean_of_logs(told: Sequence[Probabilities]) -> Probabilities:
+    """[..., L]: the softmax of the mean of what several tell, in logs."""
+    total = np.log(np.maximum(told[0], 1e-300))
+    for each in told[1:]:  # a few small arrays: to stack them would cost more than to add them
+        total += np.log(np.maximum(each, 1e-300))
+    return softmax(total / len(told))
+
+
 @dataclass(frozen=True, eq=False)
 class Bag:
     """Finished routers of one kind over the same LLMs, at least one."""
@@ -31,8 +39,7 @@ class Bag:
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
     ) -> Probabilities:
         """See `Router`."""
-        told = [member.predict_proba(user, queries, history) for member in self.members]
-        return softmax(np.mean([np.log(np.maximum(p, 1e-300)) for p in told], axis=0))
+        return mean_of_logs([member.predict_proba(user, queries, history) for member in self.members])
 
     def to_bytes(self) -> bytes:
         """An npz of the members' own bytes."""

@@ -13,7 +13,8 @@ from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import TextEncoder
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
-from core.routers.base import Probabilities, States, softmax
+from core.routers.bag import mean_of_logs
+from core.routers.base import Probabilities, States
 from core.routers.folds import folds_of
 from core.routers.gat import GatRouter
 from core.routers.win_rates import Floats
@@ -135,4 +136,4 @@ class GatEnsemble:
 def _pooled(probabilities: list[Probabilities]) -> Probabilities:
     if len(probabilities) == 1:
         return probabilities[0]
-    return softmax(np.mean([np.log(np.maximum(p, 1e-300)) for p in probabilities], axis=0))
+    return mean_of_logs(probabilities)
