@@ -37,6 +37,18 @@ def in_force(upto: Moment | None = None) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
+def latest_of_all() -> ColumnElement[bool]:
+    """`latest` for statements that read the whole log: what was superseded is listed once, instead of looked up row by
+    row, which spares a third or more. Statements about one person or one rating are quicker without.
+    """
+    return ComparisonRow.id.not_in(select(_LATER.supersedes_id).where(_LATER.supersedes_id.is_not(None)))
+
+
+def in_force_of_all() -> ColumnElement[bool]:
+    """`in_force` for statements that read the whole log."""
+    return and_(ComparisonRow.outcome.is_not(None), latest_of_all())
+
+
 def is_test() -> ColumnElement[bool]:
     """Condition: the answer to a gold item, or the second one to a pair. It tests the person and is not learned from,
     lest a pair count twice.

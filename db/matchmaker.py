@@ -24,7 +24,7 @@ from db import snapshots
 from db.campaigns import asking
 from db.draws import Reply
 from db.engine import Database
-from db.events import in_force, is_test
+from db.events import in_force_of_all, is_test
 from db.models import ComparisonRow, LLMRow, QueryRow, ResponseRow, TaskRow, UserRow
 from db.pools import in_campaign
 from db.routers import RouterRegistry
@@ -154,7 +154,7 @@ def _counts(session: Session, size: int) -> tuple[NDArray[np.float64], NDArray[n
     it = ComparisonRow
     rows = session.execute(
         select(it.llm_a_id, it.llm_b_id, it.outcome, func.count())
-        .where(in_force(), ~is_test())
+        .where(in_force_of_all(), ~is_test())
         .group_by(it.llm_a_id, it.llm_b_id, it.outcome)
     )
     llms = {llm: row for row, llm in enumerate(session.scalars(select(LLMRow.id).order_by(LLMRow.id)))}

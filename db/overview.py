@@ -8,7 +8,7 @@ from sqlalchemy import case, distinct, func, select
 
 from db.base import utc_now
 from db.engine import Database
-from db.events import in_force
+from db.events import in_force_of_all
 from db.models import ComparisonRow, LLMRow, UserRow
 from db.reports import Counts, counts
 
@@ -60,7 +60,7 @@ def _daily(database: Database) -> pd.DataFrame:
     statement = (
         select(day, UserRow.simulated, func.count())
         .join(UserRow, UserRow.id == ComparisonRow.user_id)
-        .where(in_force())
+        .where(in_force_of_all())
         .group_by(day, UserRow.simulated)
         .order_by(day, UserRow.simulated)
     )
@@ -82,7 +82,7 @@ def _active(database: Database, since: datetime, days: int) -> Active:
     statement = (
         select(func.count(distinct(UserRow.id)), func.count(distinct(person)))
         .join(ComparisonRow, UserRow.id == ComparisonRow.user_id)
-        .where(in_force(), func.coalesce(ComparisonRow.rated_at, ComparisonRow.recorded_at) >= since)
+        .where(in_force_of_all(), func.coalesce(ComparisonRow.rated_at, ComparisonRow.recorded_at) >= since)
     )
     with database.read() as session:
         return Active(days, *session.execute(statement).one())
@@ -91,7 +91,11 @@ def _active(database: Database, since: datetime, days: int) -> Active:
 def _pairs(database: Database) -> pd.DataFrame:
     a, b = ComparisonRow.llm_a_id, ComparisonRow.llm_b_id
     low, high = case((a < b, a), else_=b), case((a < b, b), else_=a)
-    rated = select(low.label("low"), high.label("high"), func.count().label("n")).where(in_force()).group_by(low, high)
+    rated = (
+        select(low.label("low"), high.label("high"), func.count().label("n"))
+        .where(in_force_of_all())
+        .group_by(low, high)
+    )
     with database.read() as session:
         names = {row: name or key for row, name, key in session.execute(select(LLMRow.id, LLMRow.name, LLMRow.key))}
         found = {(first, second): n for first, second, n in session.execute(rated)}

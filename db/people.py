@@ -15,7 +15,7 @@ from db import removal
 from db.audit import note
 from db.base import insert_missing, utc_now
 from db.engine import Database
-from db.events import APP, in_force
+from db.events import APP, in_force_of_all
 from db.models import BrowserSessionRow, ComparisonRow, ConsentRow, ProfileRow, Role, UserRow
 from db.removal import ANONYMISED, LEFT, Erased
 
@@ -83,7 +83,7 @@ class People:
     def list(self, *, simulated: bool | None = None) -> list[Listed]:
         """Everybody by name with their number of ratings; with `simulated` only those who are, or are not."""
         ratings = func.count(ComparisonRow.id)
-        joined = (ComparisonRow.user_id == UserRow.id) & in_force()
+        joined = (ComparisonRow.user_id == UserRow.id) & in_force_of_all()
         statement = (
             select(UserRow, ratings).outerjoin(ComparisonRow, joined).group_by(UserRow.id).order_by(UserRow.name)
         )

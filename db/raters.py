@@ -11,11 +11,9 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
-    Double,
     Select,
     and_,
     case,
-    cast,
     func,
     literal,
     literal_column,
@@ -27,7 +25,7 @@ from sqlalchemy.orm import Session, aliased
 from core.domain import LLMId, Outcome, Query, QueryId, Response, UserId
 from core.quality import NOTHING, UNSURPRISING, Agreement, Part, Rater, Shared, Surprise, agreement
 from db.engine import Database
-from db.events import in_force, latest
+from db.events import in_force, in_force_of_all, latest
 from db.models import (
     AdjudicationRow,
     AssignmentRow,
@@ -104,7 +102,7 @@ def _sides(session: Session) -> dict[int, tuple[int, ...]]:
         .join(b, b.c.id == it.response_b_id)
         .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
         .outerjoin(GoldRow, GoldRow.id == AssignmentRow.gold_id)
-        .where(in_force())
+        .where(in_force_of_all())
         .group_by(it.user_id)
     )
     return {user: tuple(figures) for user, *figures in rows}
@@ -114,7 +112,9 @@ def _pace(session: Session) -> dict[int, float]:
     """By user: the median seconds of a rating, of those that were timed; of an edit, the time of the first answer."""
     it = ComparisonRow
     took = func.coalesce(it.dwell_ms, _first_dwell()).label("took")
-    timed = select(it.user_id, took).where(in_force(), or_(it.dwell_ms.is_not(None), it.assignment_id.is_not(None)))
+    timed = select(it.user_id, took).where(
+        in_force_of_all(), or_(it.dwell_ms.is_not(None), it.assignment_id.is_not(None))
+    )
     one = timed.subquery()
     place = func.row_number().over(partition_by=one.c.user_id, order_by=one.c.took).label("place")
     n = func.count().over(partition_by=one.c.user_id).label("n")
@@ -149,12 +149,12 @@ def _overlap(session: Session) -> Agreement:
     it = ComparisonRow
     low, high = _ordered()
     said = (
-        select(it.user_id, it.query_id, low.label("low"), high.label("high"), _canonical(it).label("value"))
+        select(it.user_id, low.label("low"), high.label("high"), _canonical(it).label("value"))
         .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
-        .where(in_force(), AssignmentRow.repeats_id.is_(None))
+        .where(in_force_of_all(), AssignmentRow.repeats_id.is_(None))
         .subquery()
     )
-    unit = (said.c.query_id, said.c.low, said.c.high)
+    unit = (said.c.low, said.c.high)  # responses, which belong to one query
     counted = select(
         said.c.user_id, said.c.value,
         func.count().over(partition_by=unit).label("n"),
@@ -183,26 +183,21 @@ def _surprise(session: Session) -> dict[int, Surprise]:
     it = ComparisonRow
     swap = it.llm_a_id > it.llm_b_id
     low, high = case((swap, it.llm_b_id), else_=it.llm_a_id), case((swap, it.llm_a_id), else_=it.llm_b_id)
+    answer = _swapped_if(swap, it.outcome).label("answer")
     said = (
-        select(it.user_id, low.label("low"), high.label("high"), _swapped_if(swap, it.outcome).label("answer"))
+        select(it.user_id, low.label("low"), high.label("high"), answer)
         .outerjoin(AssignmentRow, AssignmentRow.id == it.assignment_id)
-        .where(in_force(), AssignmentRow.repeats_id.is_(None), AssignmentRow.gold_id.is_(None))
-        .cte("said")
-        .prefix_with("MATERIALIZED")
+        .where(in_force_of_all(), AssignmentRow.repeats_id.is_(None), AssignmentRow.gold_id.is_(None))
+        .subquery()
     )
     matter = (said.c.low, said.c.high)
-    each = select(*matter, said.c.answer, func.count().label("n")).group_by(*matter, said.c.answer).subquery()
-    of = (each.c.low, each.c.high)
-    # In the order of n the frame ends with the last of equals: at most as common.
-    share = cast(func.sum(each.c.n).over(partition_by=of, order_by=each.c.n), Double) / func.sum(each.c.n).over(
-        partition_by=of
-    )
-    rarity = select(*of, each.c.answer, func.ln(share).label("log_p")).cte("rarity").prefix_with("MATERIALIZED")
-    r = rarity.c
-    same = and_(r.low == said.c.low, r.high == said.c.high, r.answer == said.c.answer)
-    rows = session.execute(
-        select(said.c.user_id, func.count(), func.sum(r.log_p)).join(rarity, same).group_by(said.c.user_id)
-    )
+    common = func.count().over(partition_by=(*matter, said.c.answer)).label("common")
+    each = select(said.c.user_id, *matter, common).subquery()
+    # cume_dist: the share of the rows that come before this one or are its equals, hence at most as common. A join with
+    # the few shares there are would be read through for every rating: SQLite makes no index of it.
+    share = func.cume_dist().over(partition_by=(each.c.low, each.c.high), order_by=each.c.common)
+    rare = select(each.c.user_id, func.ln(share).label("log_p")).subquery()
+    rows = session.execute(select(rare.c.user_id, func.count(), func.sum(rare.c.log_p)).group_by(rare.c.user_id))
     return {user: Surprise(n, float(log_p)) for user, n, log_p in rows}
 
 
@@ -268,7 +263,7 @@ def disputed(database: Database, most: int) -> list[tuple[int, int, int]]:
     low, high = _ordered()
     pairs = (
         select(ComparisonRow.query_id, low.label("low"), high.label("high"), func.count().label("n"))
-        .where(in_force(), ComparisonRow.outcome.in_(DECISIVE))
+        .where(in_force_of_all(), ComparisonRow.outcome.in_(DECISIVE))
         .group_by(ComparisonRow.query_id, low, high)
         .having(_prefers(low) > 0, _prefers(high) > 0)
         .subquery()

@@ -8,7 +8,7 @@ from sqlalchemy import case, distinct, func, select
 from core.domain import Outcome, Query, QueryId, UserId
 from core.readiness import Requirement, readiness
 from db.engine import Database
-from db.events import in_force
+from db.events import in_force_of_all
 from db.models import AssignmentRow, ComparisonRow, LLMRow, QueryRow, RunStatus, TaskRow, TrainingRunRow, UserRow
 from db.pools import unrated
 from db.runs import TRAINING
@@ -33,7 +33,7 @@ def counts(database: Database) -> Counts:
         users.scalar_subquery(),
         users.where(~UserRow.simulated).scalar_subquery(),
         users.where(UserRow.simulated).scalar_subquery(),
-        select(func.count()).select_from(ComparisonRow).where(in_force()).scalar_subquery(),
+        select(func.count()).select_from(ComparisonRow).where(in_force_of_all()).scalar_subquery(),
         select(func.count()).select_from(QueryRow).scalar_subquery(),
         select(func.count()).select_from(LLMRow).scalar_subquery(),
     )
@@ -52,7 +52,7 @@ def ratings_per_user(database: Database) -> pd.DataFrame:
     ratings = func.count(ComparisonRow.id)
     statement = (
         select(UserRow.name, ratings, UserRow.simulated)
-        .outerjoin(ComparisonRow, (ComparisonRow.user_id == UserRow.id) & in_force())
+        .outerjoin(ComparisonRow, (ComparisonRow.user_id == UserRow.id) & in_force_of_all())
         .group_by(UserRow.id)
         .order_by(ratings.desc(), UserRow.name)
     )
@@ -65,8 +65,8 @@ def training_readiness(database: Database) -> tuple[Requirement, ...]:
     decisive = case((ComparisonRow.outcome.in_([Outcome.A, Outcome.B]), 1), else_=0)
     sides = (
         select(ComparisonRow.llm_a_id)
-        .where(in_force())
-        .union(select(ComparisonRow.llm_b_id).where(in_force()))
+        .where(in_force_of_all())
+        .union(select(ComparisonRow.llm_b_id).where(in_force_of_all()))
         .subquery()
     )
     statement = select(
@@ -74,7 +74,7 @@ def training_readiness(database: Database) -> tuple[Requirement, ...]:
         func.coalesce(func.sum(decisive), 0),
         func.count(distinct(ComparisonRow.query_id)),
         select(func.count()).select_from(sides).scalar_subquery(),
-    ).where(in_force())
+    ).where(in_force_of_all())
     with database.read() as session:
         return readiness(*session.execute(statement).one())
 

@@ -7,7 +7,7 @@ from sqlalchemy import case, func, select
 
 from db.demo import SOURCE as DEMO
 from db.engine import Database
-from db.events import APP, in_force
+from db.events import APP, in_force_of_all
 from db.models import ComparisonRow, LLMRow, QueryRow, ResponseRow, UserRow
 from db.removal import ANONYMISED
 
@@ -39,7 +39,7 @@ class Source:
 def sources(database: Database) -> list[Source]:
     """Every source that brought something, by name, what was rated here first."""
     counted: dict[str, Any] = {
-        "ratings": select(ComparisonRow.source, func.count()).where(in_force()).group_by(ComparisonRow.source),
+        "ratings": select(ComparisonRow.source, func.count()).where(in_force_of_all()).group_by(ComparisonRow.source),
         "users": select(UserRow.source, func.count()).group_by(UserRow.source),
         "simulated": select(UserRow.source, func.sum(case((UserRow.simulated, 1), else_=0))).group_by(UserRow.source),
         "queries": select(QueryRow.source, func.count()).group_by(QueryRow.source),

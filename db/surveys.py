@@ -28,7 +28,7 @@ from core.survey import Survey, answers, by_task, evenly, states
 from db.base import parts
 from db.drift import mark
 from db.engine import Database
-from db.events import in_force
+from db.events import in_force_of_all
 from db.models import ComparisonRow, QueryRow, TaskRow, UserRow
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
@@ -36,8 +36,9 @@ from db.routers import RouterRegistry
 MOST_PEOPLE = 3_500
 MOST_MAPPED = 1_400  # queries; with the people and the LLMs some 5,000 points, which a browser moves smoothly
 MOST_ASKED = 60  # queries that everybody is asked about
-AT_ONCE = 500  # people who are asked while a page waits, or at a time beside it
-REST = 1.0  # times as long as asking some people took, the thread then rests: pages come first
+AT_ONCE = 40  # people who are asked while a page waits: each takes some 25 ms
+LOT = 200  # at a time beside the pages
+REST = 3.0  # times as long as asking a lot took, the thread then rests: pages come first
 KEPT = 3  # versions in memory
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,9 @@ class _Kept:
 
 
 class Surveys:
-    """The surveys of one database, in memory. Safe to share between threads: one computes, the others wait for it."""
+    """The surveys of one database, in memory. Safe to share between threads: of pages one computes and the others wait
+    for it; for what is computed beside them none waits.
+    """
 
     def __init__(self, database: Database, encoder: TextEncoder) -> None:
         self._database, self._encoder = database, encoder
@@ -96,51 +99,86 @@ class Surveys:
             self._ask_the_others(version)
         return surveyed
 
-    def _asked_some(self, version: int, first: UserId | None = None, router: Router | None = None) -> Surveyed:
-        """At most AT_ONCE of those who were not asked since they last said something are asked now."""
-        with self._database.read() as session:
-            everyone = _raters(session)
-            known = _query_tasks(session)
+    def _asked_some(self, version: int, first: UserId | None) -> Surveyed:
+        """At most AT_ONCE of those who were not asked since they last said something are asked now; and none but
+        `first` while the others are being asked anyway.
+        """
+        everyone, known = self._facts()
         people = [everyone[i] for i in evenly(len(everyone), MOST_PEOPLE)]
         with self._lock:
-            kept = self._kept.get(version)
-            if kept is not None and kept.queries != tuple(known):
-                kept = None
-            marks = dict(kept.marks) if kept else {}
-            waiting = [rater for rater in people if marks.get(rater.name) != rater.mark]
-            ask = [waiting[i] for i in evenly(len(waiting), AT_ONCE)]
+            kept = self._current(version, known)
+            waiting = _waiting(people, kept)
+            ask = [waiting[i] for i in evenly(len(waiting), AT_ONCE)] if kept is None or not self._at_work() else []
             ask += [rater for rater in waiting if rater.name == first and rater not in ask]
-            marks |= {rater.name: rater.mark for rater in ask}
+            marks = (kept.marks if kept else {}) | {rater.name: rater.mark for rater in ask}
             here = [rater for rater in people if rater.name in marks]
             if kept is None or ask or len(here) < len(marks):
-                before = (ask, kept.surveyed) if kept else None
-                surveyed = self._computed(version, here, known, before, router)
+                surveyed = self._computed(version, here, known, (ask, kept.surveyed) if kept else None)
+                self._keep(version, known, {rater.name: marks[rater.name] for rater in here}, surveyed)
             else:
                 surveyed = kept.surveyed
-            here_marks = {rater.name: marks[rater.name] for rater in here}
-            self._kept[version] = _Kept(tuple(known), here_marks, surveyed)
-            self._kept.move_to_end(version)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+                self._kept.move_to_end(version)
         to_come = len(waiting) - len(ask)
         return Surveyed(version, surveyed.survey, surveyed.simulated, len(everyone), len(known), to_come)
 
+    def _facts(self) -> tuple[list[Rater], dict[int, str]]:
+        with self._database.read() as session:
+            return _raters(session), _query_tasks(session)
+
+    def _current(self, version: int, known: dict[int, str]) -> _Kept | None:
+        kept = self._kept.get(version)
+        return kept if kept is not None and kept.queries == tuple(known) else None
+
+    def _keep(self, version: int, known: dict[int, str], marks: dict[UserId, tuple[int, ...]], of: Surveyed) -> None:
+        self._kept[version] = _Kept(tuple(known), marks, of)
+        self._kept.move_to_end(version)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+
+    def _at_work(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def _ask_the_others(self, version: int) -> None:
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
-                return
-            self._thread = threading.Thread(target=self._work, args=(version,), name="surveys", daemon=True)
-            self._thread.start()
+            if not self._at_work():
+                self._thread = threading.Thread(target=self._work, args=(version,), name="surveys", daemon=True)
+                self._thread.start()
 
     def _work(self, version: int) -> None:
         try:
             router, left = self._router(version), True
             while left:
                 began = time.monotonic()
-                left = self._asked_some(version, None, router).to_come > 0
-                time.sleep(REST * (time.monotonic() - began))
+                left = self._asked_lot(version, router)
+                time.sleep(REST * (time.monotonic() - began) if left else 0)
         except Exception:  # whoever looks next tries again
             log.warning("The survey of version %d is not complete.", version, exc_info=True)
+
+    def _asked_lot(self, version: int, router: Router) -> bool:
+        """Ask LOT of those who wait, and whether more do. A page is held up only while the answers are put in their
+        place, not while they are worked out.
+        """
+        everyone, known = self._facts()
+        people = [everyone[i] for i in evenly(len(everyone), MOST_PEOPLE)]
+        with self._lock:
+            kept = self._current(version, known)
+        waiting = _waiting(people, kept)
+        if kept is None or not waiting:  # of other queries there is another survey: whoever looks next begins it
+            return False
+        ask = [waiting[i] for i in evenly(len(waiting), LOT)]
+        of = kept.surveyed.survey
+        fresh = _asked(router, of.queries, of.mapped, self._store.histories([rater.id for rater in ask]))
+        with self._lock:
+            kept = self._current(version, known)
+            if kept is None or kept.surveyed.survey.queries is not of.queries:
+                return False
+            marks = kept.marks | {rater.name: rater.mark for rater in ask}
+            here = [rater for rater in people if rater.name in marks]
+            survey = _only(_joined(kept.surveyed.survey, fresh), [rater.name for rater in here])
+            simulated = {rater.name: rater.simulated for rater in here}
+            surveyed = Surveyed(version, survey, simulated, len(everyone), len(known))
+            self._keep(version, known, {rater.name: marks[rater.name] for rater in here}, surveyed)
+        return len(waiting) > len(ask)
 
     def texts(self) -> tuple[tuple[Query, ...], Layout]:
         """Queries by their text vectors alone: what can be seen before any training."""
@@ -152,14 +190,10 @@ class Surveys:
 
     def _computed(
         self, version: int, people: list[Rater], known: dict[int, str],
-        before: tuple[list[Rater], Surveyed] | None, router: Router | None,
+        before: tuple[list[Rater], Surveyed] | None,
     ) -> Surveyed:  # fmt: skip
-        """The survey of `people`; with `before` only those given are asked, and the others' answers are taken over.
-        `router` is that of the version where it is at hand.
-        """
+        """The survey of `people`; with `before` only those given are asked, and the others' answers are taken over."""
         ask = people if before is None else before[0]
-        if router is None and (ask or before is None):
-            router = self._router(version)
         if before is None:
             mapped_rows = by_task(list(known.values()), MOST_MAPPED)
             with self._database.read() as session:
@@ -168,9 +202,8 @@ class Surveys:
         else:
             mapped, asked = before[1].survey.mapped, before[1].survey.queries
         survey = None if before is None else before[1].survey
-        if router is not None and (ask or before is None):
-            history = self._store.histories([rater.id for rater in ask])
-            fresh = _asked(router, asked, mapped, history)
+        if ask or survey is None:
+            fresh = _asked(self._router(version), asked, mapped, self._store.histories([rater.id for rater in ask]))
             survey = fresh if survey is None else _joined(survey, fresh)
         assert survey is not None  # noqa: S101  asked now or before
         survey = _only(survey, [rater.name for rater in people])
@@ -192,6 +225,11 @@ def _asked(router: Router, asked: tuple[Query, ...], mapped: tuple[Query, ...], 
     return Survey(
         history.users, ratings, asked, router.llms, told, average, mapped, usual, states(router, mapped, history)
     )
+
+
+def _waiting(people: list[Rater], kept: _Kept | None) -> list[Rater]:
+    """Those who were not asked since they last said something."""
+    return [rater for rater in people if kept is None or kept.marks.get(rater.name) != rater.mark]
 
 
 def _joined(before: Survey, fresh: Survey) -> Survey:
@@ -229,7 +267,7 @@ def _raters(session: Session) -> list[Rater]:
     it = ComparisonRow
     rows = session.execute(
         select(UserRow.id, UserRow.name, UserRow.simulated, func.count(it.id), func.max(it.id), mark(UserRow.id))
-        .join(it, (it.user_id == UserRow.id) & in_force())
+        .join(it, (it.user_id == UserRow.id) & in_force_of_all())
         .group_by(UserRow.id)
         .order_by(UserRow.name)
     )

@@ -16,7 +16,7 @@ from core.tally import EXCLUDED, GOLD, REPEAT, WITHDRAWN, Floats, Tally
 from core.traits import STYLE, style
 from db import snapshots
 from db.engine import Database
-from db.events import latest
+from db.events import latest_of_all
 from db.measures import weights_in_force
 from db.models import (
     AssignmentRow,
@@ -35,7 +35,7 @@ Span = tuple[datetime | None, datetime | None]  # from the first moment, to befo
 NOBODY: Mapping[UserId, float] = {}
 EVER: Span = (None, None)
 STREAMED = 1000  # texts in memory at a time
-MOST_STYLED = 50_000  # ratings whose words are read and whose style is weighed one by one
+MOST_STYLED = 25_000  # ratings whose words are read and whose style is weighed one by one
 
 _CELL = ("llm_a", "llm_b", "outcome", "task", "simulated", "standing", "group", "use", "dated", "longer")
 _RATING = (*_CELL[:-1], "response_a", "response_b")
@@ -60,7 +60,7 @@ def styled_tally(database: Database, span: Span = EVER) -> Tally:
     than MOST_STYLED ratings every second, third, ..., and says how many are left.
     """
     with database.read() as session:
-        given = session.scalar(select(func.count()).select_from(ComparisonRow).where(latest())) or 0
+        given = session.scalar(select(func.count()).select_from(ComparisonRow).where(latest_of_all())) or 0
         among = ComparisonRow.id % literal_column(str(-(-given // MOST_STYLED) or 1)) == literal_column("0")
         columns = _columns(
             session, _rows(session, _RATING, NOBODY, span).where(among).order_by(ComparisonRow.id), (*_RATING, "weight")
@@ -141,7 +141,7 @@ def _rows(
         .outerjoin(CampaignRow, CampaignRow.id == AssignmentRow.campaign_id)
         .outerjoin(ProfileRow, ProfileRow.user_id == it.user_id)
         .outerjoin(given, given.c.user_id == it.user_id)
-        .where(latest())
+        .where(latest_of_all())
     )
     if "longer" in names:
         statement = statement.join(a, a.c.id == it.response_a_id).join(b, b.c.id == it.response_b_id)

@@ -18,19 +18,14 @@ from core.leaderboard import (
     leaderboard,
 )
 from core.tally import Share, Tally
-from db.tallies import EVER, Span, styled_tally, tally
+from db.tallies import EVER, Span, styled_tally
 from pages.parts.charts import matrix_height, strength_chart, tall_height, win_matrix_chart
 from pages.parts.colours import colours
 from pages.parts.context import context, require
 from pages.parts.counting import clear_filters, show_days, show_filters, show_inclusion
 from pages.parts.drawing import show_chart
 from pages.parts.empty import show_nothing_to_rate
-
-
-@st.cache_data(show_spinner=False, max_entries=8)
-def counted(url: str, revision: str, span: Span) -> Tally:  # noqa: ARG001  what makes a count differ from the last
-    """All ratings, counted once for each revision of the data and each span of days."""
-    return tally(context().database, span=span)
+from pages.parts.known import counted, of_now
 
 
 @st.cache_data(show_spinner="Measuring the length and format of every response", max_entries=2)
@@ -199,7 +194,7 @@ require("viewer")
 here = context()
 st.title("LLM leaderboard")
 
-data = here.settings.database_url, here.store.revision()
+data = of_now()
 everything = counted(*data, EVER)
 if not everything.ratings:
     st.info("No comparisons yet. LLMs are ranked here once people have rated.")

@@ -42,7 +42,9 @@ def choose_taste(person: Person) -> tuple[UserId, str]:
         if way == OTHER:
             listed = [found.person for found in context().people.list() if found.person.name != person.name]
             labels = {each.name: f"{each.name} (simulated)" if each.simulated else each.name for each in listed}
-            chosen = st.selectbox("User", list(labels), key="playground.other", format_func=labels.__getitem__)
+            chosen = st.selectbox(
+                "User", list(labels), key="playground.other", format_func=labels.__getitem__, width=280
+            )
             if chosen is not None:
                 return chosen, labels[chosen]
     return (STRANGER, "the average user") if way == AVERAGE else (person.name, "you")

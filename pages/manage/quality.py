@@ -5,22 +5,16 @@ import streamlit as st
 
 from core.domain import UserId
 from core.quality import BOUNDS_FDR, BOUNDS_MINIMUM, FALSE_DISCOVERIES, MINIMUM, Judged, Part, clamped, judged
-from db.raters import Raters, raters
 from pages.parts.clock import viewer_zone
 from pages.parts.context import context, require
 from pages.parts.flags import show_flags
+from pages.parts.known import known, of_now
 from pages.parts.measures import show_measures, show_timeline
 from pages.parts.verdicts import show_disagreements, show_gold
 
 CHOSEN = "quality.person"
 
 person = require("analyst")
-
-
-@st.cache_data(show_spinner=False, max_entries=2)
-def known(url: str, revision: str) -> Raters:  # noqa: ARG001  what makes the figures differ from the last
-    """Everyone who rated, once for each revision of the data."""
-    return raters(context().database)
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
@@ -110,7 +104,7 @@ def choose_row(names: list[UserId]) -> None:
 
 
 st.title("Rating quality")
-url, revision = context().settings.database_url, context().store.revision()
+url, revision = of_now()
 everyone = known(url, revision)
 if not everyone.raters:
     st.info("Quality needs repeats and overlap; 0 ratings so far.")

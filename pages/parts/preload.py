@@ -42,15 +42,17 @@ def _wait_and_load() -> None:
 
 
 def preload() -> bool:
-    """Load the router in service and the text encoder, and ask it about the first people, unless that is done; whether
-    there is a router. Before the first training nothing is loaded: one ranking for all needs neither.
+    """Load the router in service and the text encoder, ask it about the first people, and sum up all ratings, unless
+    that is done; whether there is a router. Before the first training none of it is needed: one ranking serves all.
     """
     from pages.parts.asked import load_once  # not at the top: a server that starts would wait for their imports
     from pages.parts.context import context
+    from pages.parts.known import work_out
 
     active = context().registry.active()
     if active is None:
         return False
     load_once(active)
     context().surveys.of(active.id)
+    work_out()
     return True

@@ -51,6 +51,7 @@ def test_the_router_and_the_encoder_are_in_memory_before_anybody_decides(
     assert len(encoded) == 1 and encoded[0].startswith("Hello")
     monkeypatch.setattr("db.surveys._asked", lambda *_: pytest.fail("everybody was asked"))
     monkeypatch.setattr("db.serving.load_router", lambda *_: pytest.fail("it is loaded"))
+    monkeypatch.setattr("pages.parts.known.raters", lambda *_: pytest.fail("they are known"))
     assert preload.preload() and len(encoded) == 1
     assert context().serving.service().version == 1
 
