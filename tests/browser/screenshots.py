@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Literal
 
 from playwright.sync_api import sync_playwright
 
+from core.routers.vectors import EncodedOnce
 from core.settings import ROOT
 from tests.browser.conftest import serving
 from tests.conftest import CHROMIUM_FLAGS, CHROMIUM_NAMES
+from tests.planted import HashEncoder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -25,6 +27,9 @@ SIZES = {"wide": (1280, 1000), "narrow": (390, 844)}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What a phone says of itself; the rating page then shows one response at a time.
 PHONE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Mobile Safari/537.36"
+# Heights of pages whose figures stand far below the first screen.
+TALL = {"evaluation": {"wide": 3400, "narrow": 5200}}
+EVALUATED = "user_task_best"  # the kind of router whose evaluation takes seconds
 SHOWN_USER = "simulated-by-occasion-03"
 
 
@@ -52,11 +57,30 @@ def main() -> None:
                 for command in ("demo", "train"):
                     environment = {**os.environ, "DATABASE_URL": url}
                     subprocess.run([sys.executable, "cli.py", command], cwd=ROOT, check=True, env=environment)
+                evaluate(url)
             with serving(url, Path(folder) / "log", PREFROUTE_DEMO="false") as address:
                 for size in SIZES:
                     for scheme in SCHEMES:
                         shoot(browser, address, state, size, scheme)
         browser.close()
+
+
+def evaluate(url: str) -> None:
+    """An honest evaluation by a worker, whose results the page then shows."""
+    from core.settings import load_settings
+    from db.engine import Database
+    from db.evaluations import EVALUATION, of_kind
+    from db.models import RunStatus
+    from db.runs import TrainingRuns
+    from db.worker import Worker
+
+    database = Database.open(url)
+    try:
+        TrainingRuns(database, 30).request(of_kind(EVALUATED), by="Ada", kind=EVALUATION)
+        ended = Worker(database, EncodedOnce(HashEncoder()), load_settings()).run_once()
+        assert ended is not None and ended.status == RunStatus.DONE, ended and ended.error
+    finally:
+        database.dispose()
 
 
 def shoot(browser: "Browser", address: str, state: str, size: str, scheme: Literal["light", "dark"]) -> None:
@@ -82,7 +106,11 @@ def shoot(browser: "Browser", address: str, state: str, size: str, scheme: Liter
         settle(page)
         if name == "routing" and state == "full":
             choose_user(page)
+        if state == "full" and name in TALL:
+            page.set_viewport_size({"width": width, "height": TALL[name][size]})
+            settle(page)
         page.screenshot(path=FOLDER / f"{name}-{state}-{size}-{scheme}.png")
+        page.set_viewport_size({"width": width, "height": height})
     context.close()
 
 
