@@ -36,7 +36,7 @@ from db.routers import RouterRegistry
 MOST_PEOPLE = 3_500
 MOST_MAPPED = 1_400  # queries; with the people and the LLMs some 5,000 points, which a browser moves smoothly
 MOST_ASKED = 60  # queries that everybody is asked about
-AT_ONCE = 40  # people who are asked while a page waits: each takes some 25 ms
+AT_ONCE = 80  # people who are asked while a page waits: each takes some 25 ms
 LOT = 200  # at a time beside the pages
 REST = 3.0  # times as long as asking a lot took, the thread then rests: pages come first
 KEPT = 3  # versions in memory

@@ -8,7 +8,7 @@ from pages.parts.charts import ACCENT, GREY, ROW_HEIGHT, Layered
 
 def gain_chart(gains: pd.DataFrame) -> Layered:
     """Dot and interval of each log-loss gain, with a line at none. `gains`: `split`, `value`, `low`, `high`."""
-    return _dots(gains, "split", "Log-loss gain over one ranking for all", 0.0, ".3f")
+    return _dots(gains, "split", "Log-loss gained", 0.0, ".3f")
 
 
 def recall_chart(recalls: pd.DataFrame) -> Layered:
@@ -56,12 +56,12 @@ def call_chart(curve: pd.DataFrame) -> Layered:
     return curve_chart(curve, "Share of calls to the stronger LLM")
 
 
-def curve_chart(curve: pd.DataFrame, title: str = "Mean output price of what was taken") -> Layered:
+def curve_chart(curve: pd.DataFrame, title: str = "Mean output price") -> Layered:
     """Quality against cost, one line each, the router's in the accent. `curve`: `which`, `cost`, `quality`."""
     names = list(dict.fromkeys(curve["which"]))
     colour = alt.Color(
         "which:N", scale=alt.Scale(domain=names, range=[ACCENT, GREY][: len(names)]), title=None,
-        legend=alt.Legend(orient="top") if len(names) > 1 else None,
+        legend=alt.Legend(orient="top", labelLimit=0) if len(names) > 1 else None,
     )  # fmt: skip
     base = alt.Chart(curve).encode(
         x=alt.X("cost:Q", title=title, scale=alt.Scale(zero=False)),

@@ -119,7 +119,7 @@ def _show_cost(found: Report, picks: Report) -> None:
     if "reason" in found:
         st.caption(f"Not measured: {found['reason']}.")
     else:
-        named = (("router", found["curve"]), ("no router (Zero router)", found["zero"]))
+        named = (("router", found["curve"]), ("Zero router", found["zero"]))
         rows = [
             {"which": name, "cost": cost, "quality": quality}
             for name, curve in named

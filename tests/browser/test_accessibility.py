@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from tests.browser.screenshots import page_names
+from tests.browser.screenshots import evaluate, page_names
 from tests.browser.test_main_job import sign_in
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def test_no_page_has_a_serious_finding_of_axe_and_none_is_wider_than_the_screen(
     page: "Page", serve: Callable[..., str], tmp_path: Path, trained_world: Path
 ) -> None:
     shutil.copy(trained_world, tmp_path / "app.db")
+    evaluate(f"sqlite:///{tmp_path / 'app.db'}")
     address = serve(PREFROUTE_DEMO="false")
     sign_in(page, address)
     findings, wide = {}, {}
