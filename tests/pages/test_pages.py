@@ -74,6 +74,16 @@ def test_a_wrong_role_that_deep_links_is_told_whom_to_ask_and_sees_nothing_else(
     assert not app.selectbox and not app.dataframe and not app.title
 
 
+@pytest.mark.parametrize(("mode", "says", "goes"), [("open", "Load the demo world", True), ("invite", "has to", False)])
+def test_where_there_is_nothing_to_rate_only_who_can_import_is_sent_there(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, mode: str, says: str, goes: bool
+) -> None:
+    monkeypatch.setenv("PREFROUTE_AUTH", mode)
+    app = open_page("rate", "Ada")
+    assert says in words(app)
+    assert ("Go to Data in and out" in [link.proto.label for link in app.get("page_link")]) == goes
+
+
 def test_every_page_but_welcome_asks_for_a_role_and_the_navigation_knows_it() -> None:
     roles = {name: role for name in SCRIPTS if (role := role_of(name))}
     assert sorted({*SCRIPTS} - {*roles}) == ["welcome"]
