@@ -1,10 +1,10 @@
 """Small worlds for the tests of the store, a clock set by hand, a counter of statements, threads that start at once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from threading import Barrier, current_thread
 from typing import Any
 
 from sqlalchemy import event
@@ -71,12 +71,14 @@ def asked(store: PreferenceStore, user: UserId) -> Assignment:
 
 
 @contextmanager
-def statements(database: Database) -> Iterator[list[str]]:
-    """The SQL statements sent meanwhile, without those that only begin or configure."""
+def statements(database: Database, beside: Collection[str] = ()) -> Iterator[list[str]]:
+    """The SQL statements sent meanwhile, without those that only begin or configure, and those of threads of the names
+    `beside`.
+    """
     sent: list[str] = []
 
     def keep(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(("BEGIN", "PRAGMA")):
+        if current_thread().name not in beside and not statement.startswith(("BEGIN", "PRAGMA")):
             sent.append(statement)
 
     for engine in database._engines:
