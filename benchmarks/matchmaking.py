@@ -77,7 +77,7 @@ def _curves(plan: Plan, world: World, truth: Truth, seed: int) -> tuple[Floats, 
     users = len(world.train.users)
     order = np.random.default_rng(seed).permutation(users)
     trained, new = np.isin(np.arange(users), order[: users // 2]), np.sort(order[users // 2 :])
-    first = _place_within_user(world.train) < plan.ratings
+    first = world.train.place_within_user < plan.ratings
     known = world.train.where(trained[world.train.user] & first)
     checked = world.validation.where(trained[world.validation.user])
     router = router_class(plan.router).fit(known, checked, world.encoder, seed=seed)
@@ -100,15 +100,6 @@ def _curves(plan: Plan, world: World, truth: Truth, seed: int) -> tuple[Floats, 
             at = curves[:, : row + 1, -1].mean(1)
             progress(f"seed {seed}: {row + 1} of {len(new)} new users; top-1 random {at[0]:.3f}, ours {at[1]:.3f}")
     return curves[0], curves[1]
-
-
-def _place_within_user(part: PreferenceDataset) -> NDArray[np.int64]:
-    """[N]: how many ratings of the same user come before each."""
-    order = np.argsort(part.user, kind="stable")
-    counts = np.bincount(part.user, minlength=len(part.users))
-    place = np.empty(len(part), np.int64)
-    place[order] = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return place
 
 
 def next_asked(

@@ -121,6 +121,15 @@ class PreferenceDataset:
         return LABELS[self.outcome]
 
     @property
+    def place_within_user(self) -> NDArray[np.int64]:
+        """[N]: how many comparisons of the same user come before each."""
+        order = np.argsort(self.user, kind="stable")
+        counts = np.bincount(self.user, minlength=len(self.users))
+        place = np.empty(len(self), np.int64)
+        place[order] = np.arange(len(self)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return place
+
+    @property
     def weight(self) -> NDArray[np.float32]:
         """[N]: how much each comparison tells beside one that stands for itself.
 

@@ -15,7 +15,7 @@ from core.errors import InvalidInput, NotAllowed, NotFound
 from core.off_policy import LoggedChoices
 from db import bundles
 from db.audit import note
-from db.base import parts, utc_now
+from db.base import parts, table, utc_now
 from db.engine import Database
 from db.events import APP
 from db.models import LLMRow, QueryRow, RoutingDecisionRow, UserRow
@@ -31,7 +31,7 @@ def _id_of(column: InstrumentedAttribute[int], name: InstrumentedAttribute[str],
 
 
 # Names become numbers in the statement itself: one round trip for a decision, and for a thousand.
-_KEEP = insert(RoutingDecisionRow.__table__).values(  # type: ignore[arg-type]  # a Table, seen as its base
+_KEEP = insert(table(RoutingDecisionRow)).values(
     user_id=_id_of(UserRow.id, UserRow.name, "who"),
     query_id=_id_of(QueryRow.id, QueryRow.key, "asked"),
     llm_id=_id_of(LLMRow.id, LLMRow.key, "picked"),

@@ -8,12 +8,12 @@ from sqlalchemy import Connection, select
 from core.domain import content_hash
 from core.encoders import TextEncoder, Vectors
 from core.errors import CorruptArtifact
-from db.base import insert_missing, parts
+from db.base import insert_missing, parts, table
 from db.engine import Database
 from db.models import TextEmbeddingRow
 
 STORED_FLOAT = np.dtype("<f4")
-_texts = TextEmbeddingRow.__table__.c
+_texts = table(TextEmbeddingRow).c
 AT_ONCE = 256  # texts computed between two writes: what is interrupted later need not compute them again
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select
 from core.domain import MAX_NAME
 from core.errors import InvalidInput, NotFound
 from db.audit import note
-from db.base import utc_now
+from db.base import table, utc_now
 from db.engine import Database
 from db.models import ApiKeyRow
 
@@ -107,7 +107,7 @@ def _hash(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_KEYS = ApiKeyRow.__table__
+_KEYS = table(ApiKeyRow)
 _OPEN = select(_KEYS).where(_KEYS.c.key_hash.in_(bindparam("hashes", expanding=True)), _KEYS.c.revoked_at.is_(None))
 
 

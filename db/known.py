@@ -12,6 +12,7 @@ from sqlalchemy import bindparam, func, select
 
 from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Query, QueryId, UserId
+from db.base import table
 from db.drift import mark
 from db.engine import Database
 from db.models import ComparisonRow, LLMRow, RouterActivationRow, UserRow
@@ -19,8 +20,8 @@ from db.preferences import PreferenceStore
 
 MOST_KEPT = 10_000  # people; what they said takes some 10 kB each (`python -m benchmarks latency`)
 
-_said, _users, _llms = ComparisonRow.__table__.c, UserRow.__table__.c, LLMRow.__table__.c
-_served = RouterActivationRow.__table__.c
+_said, _users, _llms = table(ComparisonRow).c, table(UserRow).c, table(LLMRow).c
+_served = table(RouterActivationRow).c
 # Events are only ever added, and removed with their source or their person: equal greatest id and number, equal
 # ratings. Which of them route is the person's choice.
 _USER = select(_users.id).where(_users.name == bindparam("user")).scalar_subquery()

@@ -34,7 +34,7 @@ def fit_weights(
     knots = [float(n) for n in KNOTS if n < usual or n == 0]
     pools = []
     for n in knots:
-        shown = [fold.train.where(_order_within_user(fold.train) < n) for fold in folds]
+        shown = [fold.train.where(fold.train.place_within_user < n) for fold in folds]
         pools.append(_pool(judged, population, shown, [_of_people(fold.held_out, PEOPLE // 2) for fold in folds]))
     if usual > 0:
         knots.append(usual)
@@ -70,12 +70,3 @@ def _of_people(held_out: PreferenceDataset, most: int) -> PreferenceDataset:
     """The ratings of at most so many of the people, evenly spread."""
     people = np.unique(held_out.user)
     return held_out.where(np.isin(held_out.user, people[:: -(-len(people) // most) or 1]))
-
-
-def _order_within_user(ratings: PreferenceDataset) -> NDArray[np.int64]:
-    """[N]: how many ratings of the same person came before each."""
-    order = np.argsort(ratings.user, kind="stable")
-    counts = np.bincount(ratings.user, minlength=len(ratings.users))
-    place = np.empty(len(ratings), np.int64)
-    place[order] = np.arange(len(ratings)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return place

@@ -53,6 +53,12 @@ def ask(app: AppTest, prompt: str = PROMPT) -> AppTest:
     return settled(app.chat_input[0].set_value(prompt).run())
 
 
+def decided(app: AppTest) -> AppTest:
+    """The page with a decision on the prompt, and nobody asked for an answer."""
+    app.segmented_control(key="playground.then").set_value("Decide only").run()
+    return app.chat_input[0].set_value(PROMPT).run()
+
+
 def settled(app: AppTest) -> AppTest:
     """The page after all that is being written has been."""
     writings: list[Writing] = []
@@ -236,9 +242,7 @@ def test_a_stored_answer_is_watched_as_it_is_written_and_can_be_stopped(
 ) -> None:
     monkeypatch.setattr("pages.parts.context.PACE", 60.0)
     monkeypatch.setattr("core.providers.stored.LONGEST", 1e6)
-    app = open_page("playground", "Ada")
-    app.segmented_control(key="playground.then").set_value("Decide only").run()
-    app.chat_input[0].set_value(PROMPT).run()
+    app = decided(open_page("playground", "Ada"))
     button(app, "Let ").click().run()
     writing: Writing = app.session_state["playground.answer"][1]
     until = time.monotonic() + 60
@@ -254,9 +258,7 @@ def test_a_new_prompt_stops_what_is_still_being_written_for_the_former(
     open_page: Open, demo: Database, server: OpenAIServer
 ) -> None:
     point(demo, "endless")
-    app = open_page("playground", "Ada")
-    app.segmented_control(key="playground.then").set_value("Decide only").run()
-    app.chat_input[0].set_value(PROMPT).run()
+    app = decided(open_page("playground", "Ada"))
     button(app, "Let ").click().run()
     former: Writing = app.session_state["playground.answer"][1]
     app.chat_input[0].set_value(f"{PROMPT}, again").run()
@@ -272,9 +274,7 @@ def test_what_is_too_long_for_the_pick_goes_to_the_next_that_it_fits(
     open_page: Open, demo: Database, server: OpenAIServer
 ) -> None:
     point(demo, "short")
-    app = open_page("playground", "Ada")
-    app.segmented_control(key="playground.then").set_value("Decide only").run()
-    app.chat_input[0].set_value(PROMPT).run()
+    app = decided(open_page("playground", "Ada"))
     ranked = [priced.choice for priced in app.session_state["playground.asked"].ranked]
     with demo.write() as session:
         for fits in ranked[3:]:
