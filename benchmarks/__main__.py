@@ -58,12 +58,14 @@ def coldstart_command(
     seeds: Seeds = 1,
     routers: Routers = "",
     llms: Annotated[str, typer.Option(help="LLMs to leave out in turn; the two most liked when left out.")] = "",
+    parts: Annotated[str, typer.Option(help="'users' or 'llms', or both between commas.")] = "users,llms",
     out: Out = None,
 ) -> None:
     """New users after 0/5/10/20/50 ratings, and a new LLM after 0/20/100/500 comparisons, with its recall."""
     from benchmarks.coldstart import Plan, coldstart
 
-    coldstart(Plan(data, users, ratings, seeds, listed(routers) or tuple(ROUTERS), listed(llms)), out)
+    kinds = listed(routers) or tuple(ROUTERS)
+    coldstart(Plan(data, users, ratings, seeds, kinds, listed(llms), listed(parts)), out)
 
 
 @app.command("ablation")

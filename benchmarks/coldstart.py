@@ -21,6 +21,7 @@ from core.routers.base import Onboards, Router
 
 FIRST_RATINGS = (0, 5, 10, 20, 50)
 FIRST_COMPARISONS = (0, 20, 100, 500)
+PARTS = ("users", "llms")
 Floats = NDArray[np.float64]
 Row = dict[str, str | int | float | None]
 
@@ -35,16 +36,24 @@ class Plan:
     seeds: int
     routers: tuple[str, ...]
     newcomers: tuple[str, ...]
+    parts: tuple[str, ...] = PARTS
 
 
 def coldstart(plan: Plan, out: Path | None) -> None:
-    """Both parts for every router and seed; `{"rows": [...]}`, each row naming its `part`."""
+    """The parts asked for, for every router and seed; `{"rows": [...]}`, each row naming its `part`.
+
+    Raises InvalidInput for a part or an LLM that there is not.
+    """
+    if unknown := [name for name in plan.parts if name not in PARTS]:
+        raise InvalidInput(f"There is no part '{unknown[0]}'. There are: {', '.join(PARTS)}.")
     world, truth = load_world(plan.folder, plan.users, plan.ratings), load_truth(plan.folder, plan.users)
     newcomers = _newcomers(plan, world, truth)
     rows: list[Row] = []
     for name in plan.routers:
         for seed in range(plan.seeds):
-            found = [*new_users(name, world, truth, seed), *new_llms(name, world, truth, newcomers, seed)]
+            found = new_users(name, world, truth, seed) if "users" in plan.parts else []
+            if "llms" in plan.parts:
+                found += new_llms(name, world, truth, newcomers, seed)
             cell: Row = {"router": name, "seed": seed, "users": plan.users, "ratings": plan.ratings}
             rows += [{**cell, **row} for row in found]
             write_json(out, {"rows": rows})
@@ -186,10 +195,12 @@ def _show(plan: Plan, rows: Sequence[Row]) -> None:
     title = f"{plan.folder.name}: {plan.users} simulated users x {plan.ratings}"
     head = ("router", "ratings shown", "top1 new", "top1 trained", "share, same number", "share of trained with all")
     users = [_user_cells(row) for row in rows if row["part"] == "new_users"]
-    show_table(f"{title}, half of them new", head, users)
+    if users:
+        show_table(f"{title}, half of them new", head, users)
     head = ("router", "new LLM", "comparisons", "top1 / full router's", "recall", "recall of full")
     llms = [_llm_cells(row) for row in rows if row["part"] == "new_llm"]
-    show_table(f"{title}, one LLM left out of training", head, llms)
+    if llms:
+        show_table(f"{title}, one LLM left out of training", head, llms)
 
 
 def _user_cells(row: Row) -> tuple[str, ...]:

@@ -194,9 +194,19 @@ def test_coldstart(
     assert "not supported" in capsys.readouterr().out
 
 
-def test_coldstart_names_an_unknown_llm(world_folder: Path) -> None:
+def test_coldstart_measures_the_part_that_is_asked_for(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coldstart(Plan(world_folder, 4, 5, 1, ("uniform",), (), ("users",)), tmp_path / "out.json")
+    assert {row["part"] for row in rows_of(tmp_path / "out.json")} == {"new_users"}
+    assert "left out of training" not in capsys.readouterr().out
+
+
+def test_coldstart_names_an_unknown_llm_or_part(world_folder: Path) -> None:
     with pytest.raises(InvalidInput, match="no LLM 'gpt-9'"):
         coldstart(Plan(world_folder, 4, 5, 1, ("uniform",), ("gpt-9",)), None)
+    with pytest.raises(InvalidInput, match="no part 'queries'"):
+        coldstart(Plan(world_folder, 4, 5, 1, ("uniform",), (), ("queries",)), None)
 
 
 def test_cost(real_folder: Path, tmp_path: Path) -> None:
