@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GATConv
 from torch_geometric.utils import to_dense_batch
 
+from core.dropout import Dropout
 from core.graph import RATED_BY, SIDE_A, SIDE_B, RoutingGraph
 
 NEWTON_STEPS = 3
@@ -117,7 +118,7 @@ class PosteriorGAT(nn.Module):
         super().__init__()
         self.shape = shape
         hidden = shape.hidden
-        self.query = nn.Sequential(nn.Dropout(shape.dropout), nn.Linear(shape.dim, hidden))
+        self.query = nn.Sequential(Dropout(shape.dropout), nn.Linear(shape.dim, hidden))
         self.task = nn.Embedding(shape.tasks + 1, hidden, padding_idx=0)  # row 0: no task, or one never seen
         self.llm = nn.Linear(shape.dim, hidden)
         self.llm_free = nn.Parameter(torch.randn(shape.llms, hidden) * 0.3)

@@ -13,7 +13,7 @@ from core.dataset import PreferenceDataset
 from core.domain import LLMId, Query, UserId
 from core.groups import groups
 from core.layout import Layout, lay_out
-from core.routers.base import Batched, Embeds, Probabilities, Router, States
+from core.routers.base import Embeds, Router, States
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -95,14 +95,6 @@ class Survey:
 
 def _shares(picks: Ints, llms: int) -> Floats:
     return np.stack([(picks == column).mean(-1) for column in range(llms)], -1)
-
-
-def answers(router: Router, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
-    """[U, Q, L]: what a router tells each of `history.users` about the queries."""
-    if isinstance(router, Batched):
-        return router.predict_everyone(queries, history)
-    told = [router.predict_proba(user, queries, history.of_user(user)) for user in history.users]
-    return np.stack(told) if told else np.zeros((0, len(queries), len(router.llms)))
 
 
 def states(router: Router, queries: Sequence[Query], history: PreferenceDataset) -> States | None:

@@ -22,9 +22,9 @@ from core.encoders import TextEncoder
 from core.errors import NotFound
 from core.layout import Layout, lay_out_texts
 from core.routers import load_router
-from core.routers.base import Router, States
+from core.routers.base import Router, States, answers
 from core.routers.vectors import EncodedOnce
-from core.survey import Survey, answers, by_task, evenly, states
+from core.survey import Survey, by_task, evenly, states
 from db.base import parts
 from db.drift import mark
 from db.engine import Database

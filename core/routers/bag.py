@@ -10,7 +10,7 @@ from core.dataset import PreferenceDataset
 from core.domain import LLMId, Query, UserId
 from core.encoders import TextEncoder
 from core.routers.artifact import pack, unpack
-from core.routers.base import Probabilities, softmax
+from core.routers.base import Probabilities, answers, softmax
 
 
 def mean_of_logs(told: Sequence[Probabilities]) -> Probabilities:
@@ -40,6 +40,10 @@ class Bag:
     ) -> Probabilities:
         """See `Router`."""
         return mean_of_logs([member.predict_proba(user, queries, history) for member in self.members])
+
+    def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
+        """See `Batched`."""
+        return mean_of_logs([answers(member, queries, history) for member in self.members])
 
     def to_bytes(self) -> bytes:
         """An npz of the members' own bytes."""

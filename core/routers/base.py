@@ -124,6 +124,14 @@ class Batched(Router, Protocol):
         ...
 
 
+def answers(router: Router, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
+    """[U, Q, L]: what any router tells each of `history.users` about the queries."""
+    if isinstance(router, Batched):
+        return router.predict_everyone(queries, history)
+    told = [router.predict_proba(user, queries, history.of_user(user)) for user in history.users]
+    return np.stack(told) if told else np.zeros((0, len(queries), len(router.llms)))
+
+
 @runtime_checkable
 class Embeds(Batched, Protocol):
     """A router with a vector for each person, query and LLM: what a map can show."""

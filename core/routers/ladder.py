@@ -21,13 +21,13 @@ from core.errors import CorruptArtifact
 from core.optimisation import Epoch, FitReport, TrainConfig
 from core.routers.artifact import pack, unpack
 from core.routers.bag import Bag
-from core.routers.base import Probabilities, States, softmax
+from core.routers.base import Probabilities, States, answers, softmax
 from core.routers.bradley_terry import BradleyTerryRouter
 from core.routers.folds import folds_of
 from core.routers.gat_ensemble import GatEnsemble
 from core.routers.logistic_per_user import LogisticPerUserRouter
 from core.routers.matrix_factorization import MatrixFactorizationRouter
-from core.routers.own_ratings import own_ratings
+from core.routers.own_ratings import everyones_ratings, own_ratings
 from core.routers.rung_weights import fit_weights
 from core.routers.task_bradley_terry import TaskBradleyTerryRouter
 from core.routers.user_task_best import UserTaskBestRouter
@@ -38,7 +38,8 @@ from core.routers.win_rates import Floats
 LOWER: tuple[Any, ...] = (
     BradleyTerryRouter, TaskBradleyTerryRouter, UserTaskBestRouter, MatrixFactorizationRouter, LogisticPerUserRouter,
 )  # fmt: skip
-POPULATION = np.array([0, 1])  # the rungs that tell everyone the same
+# How the rungs share the weight before any held-out rating tells: those that tell everyone the same have none of it.
+SHARES = np.array([0.0, 0.0, 1.0, 1.0, 1.0, 2.0])
 NAMES = (*(rung.kind for rung in LOWER), GatEnsemble.kind)
 # Up to so many ratings every network's own fold has its lower rungs fitted too, and the weights rest on all folds.
 CROSS_FITTED = 15_000
@@ -101,7 +102,7 @@ class LadderRouter:
         folds = folds if len(train_part) <= CROSS_FITTED else folds[:1]
         fitted = [[rung.fit(*fold, once, seed=config.seed) for rung in LOWER] for fold in folds]
         judged = [[*lower, member] for lower, member in zip(fitted, gat.members, strict=False)]
-        knots, pools = fit_weights(judged, folds, POPULATION)
+        knots, pools = fit_weights(judged, folds, SHARES)
         weights = np.stack([pool.weights for pool in pools])
         weights[weights < LEAST_WEIGHT] = 0.0
         losses = np.stack([np.append(pool.single, pool.loss) for pool in pools])
@@ -223,17 +224,15 @@ class LadderRouter:
         return shared / squared if squared > 0 else self.spread
 
     def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
-        """See `Batched`. The GAT, which costs most, is asked once for all; the other rungs person by person."""
+        """See `Batched`. Every rung is asked once for all."""
         *lower, gat = self._sharing_texts()
         top = _log(gat.predict_everyone(queries, history))  # [U, Q, L]
-        score = np.zeros_like(top)
-        for u, user in enumerate(history.users):
-            own = history.of_user(user)
-            weights = self.weights_for(len(own_ratings(user, own, self.llms).label))
-            score[u] = weights[-1] * top[u]
-            for k, rung in enumerate(lower):
-                if weights[k]:
-                    score[u] += weights[k] * self._widened(k, _log(rung.predict_proba(user, queries, own)), top[u])
+        rated = [len(own.label) for own in everyones_ratings(history, self.llms)]
+        weights = np.reshape([self.weights_for(n) for n in rated], (len(rated), len(lower) + 1, 1, 1))
+        score = weights[:, -1] * top
+        for k, rung in enumerate(lower):
+            if weights[:, k].any():
+                score += weights[:, k] * self._widened(k, _log(answers(rung, queries, history)), top)
         return softmax(score)
 
     def states(self, queries: Sequence[Query], history: PreferenceDataset) -> States:

@@ -2,7 +2,7 @@
 towards none.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -15,9 +15,9 @@ from core.errors import NotEnoughData
 from core.routers.base import Probabilities, softmax
 from core.routers.calibration import log_loss
 from core.routers.fold_in import Contrast, best_precision, fold_in
-from core.routers.own_ratings import OwnRatings, own_ratings, people
+from core.routers.folded import FoldedRouter
+from core.routers.own_ratings import OwnRatings, own_ratings
 from core.routers.remembered import remembered, remembered_queries
-from core.routers.stored import StoredRouter
 from core.routers.vectors import EncodedOnce, query_vectors, task_names, task_rows
 from core.strengths import Floats
 
@@ -29,7 +29,7 @@ PRECISIONS = (3.0, 0.3, 1.0, 10.0, 30.0, 100.0)
 
 
 @dataclass(frozen=True, eq=False)
-class LogisticPerUserRouter(StoredRouter):
+class LogisticPerUserRouter(FoldedRouter):
     """Score (w + w_u)_l . z(q), with z(q) [D] = 1, the task, the text's components. A person's w_u comes from the
     history.
 
@@ -75,10 +75,15 @@ class LogisticPerUserRouter(StoredRouter):
         """See `Router`. A stranger gets the population's weights."""
         weights, own = self.weights, own_ratings(user, history, self.llms)
         if own:
-            folded = remembered(history, self.weights, user, lambda: fold_in(self._contrast(own), self.precision))
+            folded = remembered(history, self.weights, user, lambda: fold_in(self._read(own), self.precision))
             weights = weights + folded.reshape(weights.shape)
         (z,) = remembered_queries(self.weights, queries, lambda new: (self._inputs(new),))
         return softmax(z @ weights.T)
+
+    def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
+        """See `Batched`."""
+        weights = self.weights + self._weights_of(history).reshape(-1, *self.weights.shape)  # [U, L, D]
+        return softmax(self._inputs(queries) @ weights.mT)
 
     def _inputs(self, queries: Sequence[Query]) -> Floats:
         """[Q, D]: z(q)."""
@@ -86,18 +91,14 @@ class LogisticPerUserRouter(StoredRouter):
         task = np.eye(len(self.tasks) + 1)[task_rows(queries, self.tasks)][:, :-1]  # none, or one never seen: zeros
         return np.concatenate([np.ones((len(queries), 1)), task, text], 1)
 
-    def _contrast(self, said: OwnRatings) -> Contrast:
+    def _contrast(self, said: OwnRatings, inputs: Floats) -> Contrast:
         """Ratings as rows e_a x z - e_b x z of [L * D] features, offset by what the population's weights say."""
-        z = self._inputs(said.queries)[said.query]  # [N, D]
-        delta = _blocks(z, said.a, said.b, len(self.llms))
+        delta = _blocks(inputs[said.query], said.a, said.b, len(self.llms))
         return Contrast(delta, delta @ self.weights.ravel(), said.label)
 
-    def persons(
-        self, train_part: PreferenceDataset, held_out: PreferenceDataset
-    ) -> Iterator[tuple[Contrast, Contrast]]:
-        """What people said and held out, as contrasts."""
-        for person in people(train_part, held_out, self.llms):
-            yield self._contrast(person.own), self._contrast(person.held_out)
+    @property
+    def _features(self) -> int:
+        return self.weights.size
 
     def _with_population(self, train_part: PreferenceDataset, validation: PreferenceDataset) -> Self:
         """The same router with the population's weights, their precision chosen on validation."""
@@ -110,7 +111,9 @@ class LogisticPerUserRouter(StoredRouter):
         label = np.bincount(place, np.where(swapped, 1 - train_part.label, train_part.label)) / games
         said = Contrast(_blocks(z[query], a, b, size), np.zeros(len(key)), label)
         asked = _blocks(held_out, validation.llm_a, validation.llm_b, size)
-        found = [fold_in(said, precision, games) for precision in POPULATION_PRECISIONS]
+        found: list[Floats] = []
+        for precision in POPULATION_PRECISIONS:
+            found.append(fold_in(said, precision, games, found[-1] if found else None))
         best = min(found, key=lambda weights: log_loss(asked @ weights, validation.label))
         return type(self)(
             self.llms, self.tasks, self.mean, self.components, self.text_scale,

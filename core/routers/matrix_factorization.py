@@ -7,7 +7,7 @@ learned together with the rest, to shape it, and then thrown away: for predictio
 .445 at 50 users, .422 v .399 at 200), and nothing of anyone is held.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -18,19 +18,21 @@ from torch import Tensor, nn
 
 from core.dataset import PreferenceDataset
 from core.domain import Query, UserId
+from core.dropout import dropped
 from core.encoders import TextEncoder
 from core.routers.base import Probabilities, softmax
 from core.routers.descent import Columns, Descent, arrays, check_both_parts, descend, noisy, seeded, tensor
 from core.routers.fold_in import Contrast, best_precision, fold_in
-from core.routers.own_ratings import OwnRatings, own_ratings, people
+from core.routers.folded import FoldedRouter
+from core.routers.own_ratings import OwnRatings, own_ratings
 from core.routers.remembered import remembered, remembered_queries
-from core.routers.stored import StoredRouter
 from core.routers.vectors import EncodedOnce, query_vectors, task_names, task_rows
 from core.strengths import Floats
 
 NOISES = (2.0, 0.0, 4.0)  # standard deviations of the query vectors
 PRECISIONS = (10.0, 0.3, 1.0, 3.0, 30.0, 100.0)
 HIDDEN = 32
+DROPOUT = 0.2
 BATCH = 2048  # comparisons
 SCALE = 8.0  # unit vectors over some hundred entries: times 8 they suit a linear layer
 PLAN = Descent(epochs=60, steps=20, learning_rate=4e-3, weight_decay=0.1, patience=8)
@@ -50,7 +52,7 @@ class Factors(nn.Module):
 
     def forward(self, vectors: Tensor, tasks: Tensor, said: Columns) -> Tensor:
         """[N] s_a - s_b, from the vectors [Q, dim] and task rows [Q] of all queries."""
-        z = self.query(F.dropout(vectors, 0.2, self.training)) + self.task(tasks)
+        z = self.query(dropped(vectors, DROPOUT) if self.training else vectors) + self.task(tasks)
         v = self.llm.index_select(0, said.a) - self.llm.index_select(0, said.b)
         weight = self.weight + self.user.index_select(0, said.user)
         margin: Tensor = (weight * v * z.index_select(0, said.query)).sum(-1) + self.bias[said.a] - self.bias[said.b]
@@ -58,7 +60,7 @@ class Factors(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class MatrixFactorizationRouter(StoredRouter):
+class MatrixFactorizationRouter(FoldedRouter):
     """The factors as arrays (see `Factors`, without users), and the precision of people's factors around 0."""
 
     tasks: tuple[str, ...]
@@ -93,12 +95,17 @@ class MatrixFactorizationRouter(StoredRouter):
         own, weight = own_ratings(user, history, self.llms), self.factors["weight"].astype(np.float64)
         if own:
             weight = weight + remembered(
-                history, self.factors["llm"], user, lambda: fold_in(self._contrast(own), self.precision)
+                history, self.factors["llm"], user, lambda: fold_in(self._read(own), self.precision)
             )
-        (z,) = remembered_queries(self.factors["llm"], queries, lambda new: (self._projected(new),))
+        (z,) = remembered_queries(self.factors["llm"], queries, lambda new: (self._inputs(new),))
         return softmax((z * weight) @ self.factors["llm"].T + self.factors["bias"])
 
-    def _projected(self, queries: Sequence[Query]) -> Floats:
+    def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
+        """See `Batched`."""
+        weight = self.factors["weight"] + self._weights_of(history)[:, None]  # [U, 1, H]
+        return softmax((self._inputs(queries) * weight) @ self.factors["llm"].T + self.factors["bias"])
+
+    def _inputs(self, queries: Sequence[Query]) -> Floats:
         """[Q, H]: z."""
         text = (
             query_vectors(queries, self.encoder) * SCALE @ self.factors["query.weight"].T + self.factors["query.bias"]
@@ -106,17 +113,14 @@ class MatrixFactorizationRouter(StoredRouter):
         z: Floats = text + self.factors["task.weight"][task_rows(queries, self.tasks)]
         return z
 
-    def _contrast(self, said: OwnRatings) -> Contrast:
+    def _contrast(self, said: OwnRatings, inputs: Floats) -> Contrast:
         llm, bias = self.factors["llm"].astype(np.float64), self.factors["bias"]
-        delta = self._projected(said.queries)[said.query] * (llm[said.a] - llm[said.b])
+        delta = inputs[said.query] * (llm[said.a] - llm[said.b])
         return Contrast(delta, delta @ self.factors["weight"] + bias[said.a] - bias[said.b], said.label)
 
-    def persons(
-        self, train_part: PreferenceDataset, held_out: PreferenceDataset
-    ) -> Iterator[tuple[Contrast, Contrast]]:
-        """What people said and held out, as contrasts."""
-        for person in people(train_part, held_out, self.llms):
-            yield self._contrast(person.own), self._contrast(person.held_out)
+    @property
+    def _features(self) -> int:
+        return HIDDEN
 
 
 def _fitted(

@@ -54,6 +54,20 @@ def _read(user: UserId, history: PreferenceDataset, llms: Sequence[LLMId]) -> Ow
     return OwnRatings(tuple(history.queries[i] for i in rated), query, a, b, LABELS[history.outcome[rows]])
 
 
+def everyones_ratings(history: PreferenceDataset, llms: Sequence[LLMId]) -> list[OwnRatings]:
+    """`own_ratings` of each of `history.users`, all over the same queries: those that any of them rated."""
+    column = {llm: i for i, llm in enumerate(llms)}
+    to_column = np.array([column.get(m.llm_id, -1) for m in history.llms], np.int64)
+    a, b = to_column[history.llm_a], to_column[history.llm_b]
+    rows = np.flatnonzero((a >= 0) & (b >= 0))
+    rows = rows[np.argsort(history.user[rows], kind="stable")]
+    rated, query = np.unique(history.query[rows], return_inverse=True)
+    queries, label = tuple(history.queries[i] for i in rated), LABELS[history.outcome[rows]]
+    bounds = np.searchsorted(history.user[rows], np.arange(1, len(history.users)))
+    columns = [np.split(values, bounds) for values in (query, a[rows], b[rows], label)]
+    return [OwnRatings(queries, *own) for own in zip(*columns, strict=True)][: len(history.users)]
+
+
 class Person(NamedTuple):
     """One person of a fit: what they said in the train part, and in the part that is held out for choosing."""
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from core.dataset import PreferenceDataset
 from core.errors import NotEnoughData
 from core.evaluation import predict_pairs
+from core.routers.folded import FoldedRouter
 from core.routers.folds import Fold
 from core.routers.gat import GatRouter
 from core.routers.pooling import Pool, fit_trusted_pool
@@ -20,12 +21,12 @@ WIDEST = 20.0  # log-odds of a held-out rating: beyond them a single surprise wo
 
 
 def fit_weights(
-    judged: Sequence[Sequence[Any]], folds: Sequence[Fold], population: NDArray[np.integer]
+    judged: Sequence[Sequence[Any]], folds: Sequence[Fold], shares: Floats
 ) -> tuple[NDArray[np.float64], list[Pool]]:
     """Numbers of ratings, rising, and the pool fitted at each, with everyone's history cut to its first so many.
 
-    `judged` has for each fold the rungs that were fitted to it: what they say of its held-out queries counts; those at
-    `population` tell everyone the same.
+    `judged` has for each fold the rungs that were fitted to it: what they say of its held-out queries counts.
+    `shares` [K] are those of the prior, 0 for rungs that tell everyone the same.
     """
     if not len(folds[0].held_out):
         raise NotEnoughData("The weights of the ladder's rungs need ratings that are held out for validation.")
@@ -35,17 +36,17 @@ def fit_weights(
     pools = []
     for n in knots:
         shown = [fold.train.where(fold.train.place_within_user < n) for fold in folds]
-        pools.append(_pool(judged, population, shown, [_of_people(fold.held_out, PEOPLE // 2) for fold in folds]))
+        pools.append(_pool(judged, shares, shown, [_of_people(fold.held_out, PEOPLE // 2) for fold in folds]))
     if usual > 0:
         knots.append(usual)
         everything = [fold.train for fold in folds]
-        pools.append(_pool(judged, population, everything, [_of_people(fold.held_out, PEOPLE) for fold in folds]))
+        pools.append(_pool(judged, shares, everything, [_of_people(fold.held_out, PEOPLE) for fold in folds]))
     return np.array(knots), pools
 
 
 def _pool(
     judged: Sequence[Sequence[Any]],
-    population: NDArray[np.integer],
+    shares: Floats,
     histories: Sequence[PreferenceDataset],
     held_out: Sequence[PreferenceDataset],
 ) -> Pool:
@@ -55,12 +56,14 @@ def _pool(
     ]
     label = np.concatenate([asked.label for asked in held_out])
     # All turns of one conversation are one question: they share their luck.
-    question = np.concatenate([[asked.queries[i].turns[0] for i in asked.query] for asked in held_out])
-    return fit_trusted_pool(np.concatenate(margins), label, question, population)
+    number: dict[str, int] = {}
+    of_query = [np.array([number.setdefault(q.turns[0], len(number)) for q in asked.queries]) for asked in held_out]
+    question = np.concatenate([of[asked.query] for of, asked in zip(of_query, held_out, strict=True)])
+    return fit_trusted_pool(np.concatenate(margins), label, question, shares)
 
 
 def _margins(rung: Any, asked: PreferenceDataset, history: PreferenceDataset) -> Floats:
-    if isinstance(rung, GatRouter):  # the one that costs most, of everyone at once
+    if isinstance(rung, GatRouter | FoldedRouter):  # those that solve for a person, of everyone at once
         return np.clip(rung.pair_margins(asked, history), -WIDEST, WIDEST)
     told = predict_pairs(rung, asked, history).probability
     return np.asarray(np.log(told) - np.log1p(-told))

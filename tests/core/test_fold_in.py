@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from core.routers.fold_in import Contrast, best_precision, fold_in
+from core.routers import fold_in as module
+from core.routers.fold_in import Contrast, best_precision, crowds, fold_in, fold_in_each
 from core.routers.win_rates import sigmoid
 from core.strengths import bradley_terry
 
@@ -19,6 +20,25 @@ def test_the_gradient_is_nothing_at_the_mode(n, size):
     w = fold_in(given, precision=0.7)
     gradient = given.delta.T @ (sigmoid(given.offset + given.delta @ w) - given.label) + 0.7 * w
     np.testing.assert_allclose(gradient, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [3, 30])
+def test_many_people_are_folded_in_as_each_alone_however_much_each_said(size, monkeypatch):
+    persons = [said(n, size, seed=n) for n in (5, 0, 12, 1, 40, 5)]
+    alone = np.stack([fold_in(person, 0.3) for person in persons])
+    np.testing.assert_allclose(fold_in_each(persons, 0.3, size), alone, atol=1e-8)
+    assert len(list(crowds(persons))) == 1
+    monkeypatch.setattr(module, "AT_ONCE", 12 * size)
+    assert [sorted(some) for some, _ in crowds(persons)] == [[4], [2], [0, 5], [1, 3]]
+    np.testing.assert_allclose(fold_in_each(persons, 0.3, size), alone, atol=1e-8)
+    assert fold_in_each([], 0.3, size).shape == (0, size)
+
+
+@pytest.mark.parametrize(("n", "size"), [(60, 5), (5, 60)])
+def test_the_mode_is_the_same_from_wherever_it_is_sought(n, size):
+    given = said(n, size)
+    near = fold_in(given, 0.7)
+    np.testing.assert_allclose(fold_in(given, 0.3, start=near), fold_in(given, 0.3), atol=1e-8)
 
 
 def test_weights_are_repetitions():

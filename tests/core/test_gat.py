@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from core.dataset import PreferenceDataset
 from core.domain import LLM, Comparison, LLMId, Outcome, Query, UserId
 from core.errors import CorruptArtifact, InvalidInput, TrainingCancelled
-from core.evaluation import predict_pairs
 from core.explain import explain
 from core.graph import RATED_BY, SIDE_A, build_graph
 from core.network import NetworkShape, PosteriorGAT, ratings_of
@@ -114,15 +113,6 @@ def test_with_many_people_a_validation_reads_some_of_them_each_with_all_they_sai
     monkeypatch.setattr("core.optimisation.VALIDATED", -(-len(people) // 3))
     many = GatRouter.fit_with_report(fitting, validation, HashEncoder(), config)[1]
     assert many.curve == few.curve
-
-
-def test_the_margins_of_many_are_those_of_everyone_asked_alone() -> None:
-    router, world = trained()
-    asked = world.where(np.isin(world.user, np.unique(world.user)[1::3]))
-    before = world.where(np.arange(len(world)) % 2 == 0)
-    told = predict_pairs(router, asked, before).probability
-    margins = np.clip(router.pair_margins(asked, before), -10, 10)  # probabilities end at one in a billion
-    np.testing.assert_allclose(margins, np.clip(np.log(told) - np.log1p(-told), -10, 10), atol=1e-3)
 
 
 def test_the_more_ratings_the_less_noise_and_a_setting_is_obeyed() -> None:

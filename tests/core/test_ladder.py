@@ -154,7 +154,9 @@ def test_the_pool_follows_the_rung_that_is_right_and_never_weighs_below_nothing(
     assert pool.weights[2] == pytest.approx(1, abs=0.15) and (pool.weights >= 0).all()
     assert pool.weights[0] < 0.2 and pool.weights[1] == 0.0  # noise within its error; the opposite, nothing
     assert pool.single.argmin() == 2 and pool.loss < pool.single.min() + 0.005
-    np.testing.assert_allclose(fit_pool(np.zeros((0, 3)), np.zeros(0)).weights, 1 / 3)
+    nothing = np.zeros((0, 3)), np.zeros(0)
+    np.testing.assert_allclose(fit_pool(*nothing).weights, 1 / 3)
+    np.testing.assert_allclose(fit_pool(*nothing, np.array([0.0, 1.0, 3.0])).weights, (0, 0.25, 0.75))
 
 
 def test_with_few_ratings_the_likely_routers_share_the_weight_and_with_many_the_right_one_has_it() -> None:
@@ -162,8 +164,8 @@ def test_with_few_ratings_the_likely_routers_share_the_weight_and_with_many_the_
     truth, other, everyone = random.normal(0, 1, (3, 4000))
     margins = np.stack([everyone, truth, truth + 0.5 * other], 1)
     label = (random.random(4000) < 1 / (1 + np.exp(-truth))).astype(float)
-    few = fit_pool(margins[:20], label[:20], np.array([1, 2])).weights
-    many = fit_pool(margins, label, np.array([1, 2])).weights
+    few = fit_pool(margins[:20], label[:20], np.array([0.0, 1.0, 1.0])).weights
+    many = fit_pool(margins, label, np.array([0.0, 1.0, 1.0])).weights
     assert few[0] < 0.2 and few[2] > 0.5 * few[1]
     assert many[2] < 0.25 * many[1] and many.sum() == pytest.approx(1, abs=0.15)
 
@@ -176,7 +178,7 @@ def test_where_it_is_in_doubt_that_persons_differ_the_pool_is_the_populations() 
 
     def weights(truth: np.ndarray) -> np.ndarray:
         label = (random.random(600) < 1 / (1 + np.exp(-truth))).astype(float)
-        return fit_trusted_pool(np.stack([everyone, own], 1), label, query, np.array([0])).weights
+        return fit_trusted_pool(np.stack([everyone, own], 1), label, query, np.array([0.0, 1.0])).weights
 
     nothing_personal, personal = weights(everyone), weights(everyone + own)
     assert nothing_personal[1] < 0.02 and nothing_personal[0] == pytest.approx(1, abs=0.2)

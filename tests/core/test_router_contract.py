@@ -16,7 +16,7 @@ from core.errors import CorruptArtifact, InvalidInput
 from core.evaluation import evaluate, predict_pairs
 from core.optimisation import TrainConfig
 from core.routers import ROUTERS, load_router, router_class
-from core.routers.base import Router
+from core.routers.base import Batched, Router
 from core.routers.gat import GatRouter
 from tests.planted import LLMS, HashEncoder, comparison, liking, two_camps
 from tests.short_descents import short_ladder, shorten_descents
@@ -67,6 +67,33 @@ def asked() -> tuple[Query, ...]:
         *(test.queries[i] for i in np.unique(test.query)),
         Query(QueryId("typed"), ("something else",), "never seen"),
     )
+
+
+MANY_AT_ONCE = tuple(kind for kind in KINDS if hasattr(router_class(kind), "predict_everyone"))
+
+
+@pytest.mark.parametrize("kind", MANY_AT_ONCE)
+def test_many_people_in_one_call_are_told_what_each_is_told_alone(kind: str) -> None:
+    train, router = world()[0], fitted(kind)
+    assert isinstance(router, Batched)
+    # Some with few ratings, one without, and an LLM that the router has never heard of before all the others.
+    new = replace(LLMS[0], llm_id=LLMId("llm-new"))
+    moved = replace(train, llms=(new, *train.llms), llm_a=train.llm_a + 1, llm_b=train.llm_b + 1)
+    history = moved.where(moved.place_within_user < 3 * moved.user)
+    told = router.predict_everyone(asked(), history)
+    for row, user in enumerate(history.users):
+        np.testing.assert_allclose(told[row], router.predict_proba(user, asked(), history), atol=1e-5)
+    nobody = PreferenceDataset.from_comparisons([], [], LLMS)
+    assert router.predict_everyone(asked(), nobody).shape == (0, len(asked()), len(LLMS))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if hasattr(router_class(kind), "pair_margins")])
+def test_margins_of_many_pairs_in_one_call_are_those_of_the_probabilities(kind: str) -> None:
+    train, _, test = world()
+    held_out, router = test.where(test.user % 3 == 1), fitted(kind)
+    told = predict_pairs(router, held_out, train).probability
+    margins = np.clip(router.pair_margins(held_out, train), -10, 10)  # probabilities end at one in a billion
+    np.testing.assert_allclose(margins, np.clip(np.log(told) - np.log1p(-told), -10, 10), atol=1e-3)
 
 
 def renamed(ratings: PreferenceDataset, *names: str) -> PreferenceDataset:

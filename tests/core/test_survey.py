@@ -9,8 +9,8 @@ import pytest
 from core.dataset import PreferenceDataset
 from core.domain import LLMId, UserId
 from core.routers import router_class
-from core.routers.base import Batched, Embeds, Router
-from core.survey import Empty, Survey, answers, by_task, evenly, states
+from core.routers.base import Batched, Embeds, Router, answers
+from core.survey import Empty, Survey, by_task, evenly, states
 from tests.planted import LLMS, HashEncoder, two_camps
 
 ENCODER = HashEncoder()
