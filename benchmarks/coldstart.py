@@ -17,7 +17,7 @@ from core.domain import LLMId
 from core.errors import InvalidInput
 from core.evaluation import BOOTSTRAPS, Estimate, over_users, top_one_credit
 from core.routers import router_class
-from core.routers.base import Onboards, Router
+from core.routers.base import Onboards, Router, answers
 
 FIRST_RATINGS = (0, 5, 10, 20, 50)
 FIRST_COMPARISONS = (0, 20, 100, 500)
@@ -98,8 +98,9 @@ def new_users(name: str, world: World, truth: Truth, seed: int) -> list[Row]:
 
 def _top_one(router: Router, world: World, truth: Truth, first: int) -> Floats:
     """[U] top-1 of every user who has shown their first ratings."""
-    histories = [own.where(np.arange(min(first, len(own)))) for own in map(world.train.of_user, world.train.users)]
-    return np.asarray(top_one_credit(ask(router, world, histories), truth.label).mean(axis=1))
+    history = world.train.where(world.train.place_within_user < first)
+    told = answers(router, world.test, history)[..., column_order(router, world.train.llms)]
+    return np.asarray(top_one_credit(told, truth.label).mean(axis=1))
 
 
 def _ratio(top: Floats, bottom: Floats) -> Estimate:

@@ -12,6 +12,9 @@ import numpy as np
 from core.dataset import PreferenceDataset
 
 HELD_OUT = 0.15  # of the train part's queries, for each fold after the first
+# With more of all ratings than this held out, those who learn from the rest alone learn much less than the others, who
+# learn from the validation part too.
+TOO_MUCH = 0.4
 
 
 class Fold(NamedTuple):
@@ -24,16 +27,19 @@ class Fold(NamedTuple):
 def folds_of(train_part: PreferenceDataset, validation: PreferenceDataset, folds: int, seed: int) -> list[Fold]:
     """So many folds: first the parts as given, then each with other queries of the train part held out and
     `validation` learned from instead. Where there are too few queries, or the parts are not over the same rows, the
-    parts as given stand in for a fold.
+    parts as given stand in for a fold. Where `validation` is much of all there is, every fold is one of the latter
+    kind, of both parts' queries.
     """
     given = Fold(train_part, validation)
     same = train_part.users == validation.users and train_part.queries == validation.queries
     if folds == 1 or not same or train_part.llms != validation.llms:
         return [given] * folds
+    both = train_part.joined(validation)
+    drawn = folds if len(validation) > TOO_MUCH * len(both) else folds - 1
     each = min(HELD_OUT, 1 / folds)
-    apart = train_part.split("query", (*[each] * (folds - 1), 1 - each * (folds - 1)), seed)
-    found = [given]
-    for held_out in apart[:-1]:
-        rest = train_part.where(~np.isin(train_part.query, np.unique(held_out.query)))
-        found.append(Fold(rest.joined(validation), held_out) if len(held_out) and len(rest) else given)
+    *apart, _ = (both if drawn == folds else train_part).split("query", (*[each] * drawn, 1 - each * drawn), seed)
+    found = [given] * (folds - drawn)
+    for held_out in apart:
+        rest = both.where(~np.isin(both.query, np.unique(held_out.query)))
+        found.append(Fold(rest, held_out) if len(held_out) and len(rest) else given)
     return found

@@ -30,17 +30,20 @@ class Pool(NamedTuple):
 
 def fit_pool(margins: Floats, label: Floats, shares: Floats | None = None) -> Pool:
     """`margins` [N, K] is log p_k(A) - log p_k(B) of N held-out ratings, `label` [N] 1 for A, 0 for B, 1/2 for neither;
-    `shares` [K] are the prior's, by default equal ones.
-
-    Without any rating the weights are the shares. The loss is convex in the weights; coordinates are solved for in turn
-    by a Newton step cut off at 0.
+    `shares` [K] are the prior's, by default equal ones. Without any rating the weights are the shares.
     """
+    weights = _weights(margins, label, shares)
+    single = [calibrate(margins[:, k], label).loss for k in range(margins.shape[1])]
+    return Pool(weights, np.array(single), log_loss(margins @ weights, label))
+
+
+def _weights(margins: Floats, label: Floats, shares: Floats | None = None) -> Floats:
+    """[K]: the loss is convex in them; coordinates are solved for in turn by a Newton step cut off at 0."""
     size = margins.shape[1]
     prior = np.ones(size) if shares is None or not shares.any() else shares
     prior = prior / prior.sum()
     if not len(label):
-        return Pool(prior, np.zeros(size), 0.0)
-    single = np.array([calibrate(margins[:, k], label).loss for k in range(size)])
+        return prior
     prior *= calibrate(margins @ prior, label).scale
     # A rung of larger margins bends the loss more: the prior is worth the same number of ratings for each.
     precision = PRIOR_RATINGS * ((margins**2).mean(0) / 4 + 1e-9)
@@ -55,7 +58,7 @@ def fit_pool(margins: Floats, label: Floats, shares: Floats | None = None) -> Po
             weights[k] = max(weights[k] - float(np.clip(gradient / curvature, -1, 1)), 0.0)
         if np.abs(weights - before).max() < 1e-5:
             break
-    return Pool(weights, single, log_loss(margins @ weights, label))
+    return weights
 
 
 def fit_trusted_pool(margins: Floats, label: Floats, query: NDArray[np.generic], shares: Floats) -> Pool:
@@ -71,7 +74,7 @@ def fit_trusted_pool(margins: Floats, label: Floats, query: NDArray[np.generic],
     _, group = np.unique(query, return_inverse=True)
     several = int(group.max(initial=-1)) + 1
     everyone = np.zeros(margins.shape[1])
-    everyone[population] = fit_pool(margins[:, population], label).weights
+    everyone[population] = _weights(margins[:, population], label)
     if several < 2:
         return pool
     # Rows of `margins` come in the order of people or time; spreading the groups over the parts in turn is arbitrary
@@ -80,8 +83,8 @@ def fit_trusted_pool(margins: Floats, label: Floats, query: NDArray[np.generic],
     gain = np.empty(len(label))
     for k in range(min(PARTS, several)):
         learned, judged = part != k, part == k
-        both = fit_pool(margins[learned], label[learned], shares).weights
-        alone = fit_pool(margins[learned][:, population], label[learned]).weights
+        both = _weights(margins[learned], label[learned], shares)
+        alone = _weights(margins[learned][:, population], label[learned])
         gain[judged] = _losses(margins[judged][:, population] @ alone, label[judged])
         gain[judged] -= _losses(margins[judged] @ both, label[judged])
     mean = float(gain.mean())

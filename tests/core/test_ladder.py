@@ -211,6 +211,17 @@ def test_folds_hold_out_different_queries_and_learn_from_all_the_others() -> Non
         np.testing.assert_array_equal(joined, np.sort(np.concatenate([fitting.ids, validation.ids])))
 
 
+def test_where_half_of_all_ratings_are_held_out_every_fold_learns_from_both_halves() -> None:
+    fitting, validation, _ = two_camps(n_queries=40).split("query", (0.4, 0.4, 0.2))
+    every = np.sort(np.concatenate([fitting.ids, validation.ids]))
+    folds = folds_of(fitting, validation, 3, seed=0)
+    asked = [set(fold.held_out.query.tolist()) for fold in folds]
+    assert len(set.union(*asked)) == sum(map(len, asked)) and [len(some) for some in asked] == [5, 5, 5]  # of 32
+    for fold in folds:
+        assert not set(fold.train.query.tolist()) & set(fold.held_out.query.tolist())
+        np.testing.assert_array_equal(np.sort(np.concatenate([fold.train.ids, fold.held_out.ids])), every)
+
+
 def test_a_ladder_published_before_it_had_its_lowest_rung_stays_readable() -> None:
     router, fitting, _ = trained()
     alone = tuple(rung.members[0] for rung in router.lower[1:])  # nor were its lower rungs several
