@@ -46,7 +46,8 @@ class FoldedRouter(StoredRouter, ABC):
         """
         rated, query = np.unique(asked.query, return_inverse=True)
         queries = tuple(asked.queries[i] for i in rated)
-        delta, offset, _ = self._read(OwnRatings(queries, query, asked.llm_a, asked.llm_b, asked.label))
+        a, b = asked.llm_a.astype(np.int64), asked.llm_b.astype(np.int64)
+        delta, offset, _ = self._read(OwnRatings(queries, query, a, b, asked.label))
         weights = self._weights_of(history.where(np.isin(history.user, asked.user)))
         margin: Floats = offset + (delta * weights[asked.user]).sum(-1)
         return margin

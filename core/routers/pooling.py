@@ -40,14 +40,14 @@ def fit_pool(margins: Floats, label: Floats, shares: Floats | None = None) -> Po
 def _weights(margins: Floats, label: Floats, shares: Floats | None = None) -> Floats:
     """[K]: the loss is convex in them; coordinates are solved for in turn by a Newton step cut off at 0."""
     size = margins.shape[1]
-    prior = np.ones(size) if shares is None or not shares.any() else shares
-    prior = prior / prior.sum()
+    likely = np.ones(size) if shares is None or not shares.any() else shares
+    prior: Floats = likely / likely.sum()
     if not len(label):
         return prior
     prior *= calibrate(margins @ prior, label).scale
     # A rung of larger margins bends the loss more: the prior is worth the same number of ratings for each.
     precision = PRIOR_RATINGS * ((margins**2).mean(0) / 4 + 1e-9)
-    weights = prior.copy()
+    weights: Floats = prior.copy()
     for _ in range(SWEEPS):
         before = weights.copy()
         for k in range(size):

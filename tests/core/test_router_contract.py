@@ -17,6 +17,7 @@ from core.evaluation import evaluate, predict_pairs
 from core.optimisation import TrainConfig
 from core.routers import ROUTERS, load_router, router_class
 from core.routers.base import Batched, Router
+from core.routers.folded import FoldedRouter
 from core.routers.gat import GatRouter
 from tests.planted import LLMS, HashEncoder, comparison, liking, two_camps
 from tests.short_descents import short_ladder, shorten_descents
@@ -91,6 +92,7 @@ def test_many_people_in_one_call_are_told_what_each_is_told_alone(kind: str) -> 
 def test_margins_of_many_pairs_in_one_call_are_those_of_the_probabilities(kind: str) -> None:
     train, _, test = world()
     held_out, router = test.where(test.user % 3 == 1), fitted(kind)
+    assert isinstance(router, GatRouter | FoldedRouter)
     told = predict_pairs(router, held_out, train).probability
     margins = np.clip(router.pair_margins(held_out, train), -10, 10)  # probabilities end at one in a billion
     np.testing.assert_allclose(margins, np.clip(np.log(told) - np.log1p(-told), -10, 10), atol=1e-3)
