@@ -57,11 +57,15 @@ def coldstart_command(
     ratings: Annotated[int, typer.Option(min=1, help="The first K pairs of each user.")] = 50,
     seeds: Seeds = 1,
     routers: Routers = "",
-    llms: Annotated[str, typer.Option(help="LLMs to leave out in turn; the two most liked when left out.")] = "",
+    llms: Annotated[
+        str, typer.Option(help="LLMs to leave out in turn, or 'all'; the two most liked when left out.")
+    ] = "",
     parts: Annotated[str, typer.Option(help="'users' or 'llms', or both between commas.")] = "users,llms",
     out: Out = None,
 ) -> None:
-    """New users after 0/5/10/20/50 ratings, and a new LLM after 0/20/100/500 comparisons, with its recall."""
+    """New users after 0/5/10/20/50 ratings, and a new LLM after 0/20/100/500 comparisons drawn at random and planned,
+    with its recall.
+    """
     from benchmarks.coldstart import Plan, coldstart
 
     kinds = listed(routers) or tuple(ROUTERS)

@@ -2,13 +2,15 @@
 comparisons.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.matchmaking import RECORDED
 from benchmarks.measurement import ask, column_order, predicted
 from benchmarks.report import interval, progress, show_table, write_json
 from benchmarks.world import Truth, World, load_truth, load_world
@@ -16,12 +18,16 @@ from core.dataset import PreferenceDataset
 from core.domain import LLMId
 from core.errors import InvalidInput
 from core.evaluation import BOOTSTRAPS, Estimate, over_users, top_one_credit
+from core.information import Pairs, worth_asking
 from core.routers import router_class
-from core.routers.base import Onboards, Router, answers
+from core.routers.base import Onboards, Personal, Router, answers
 
 FIRST_RATINGS = (0, 5, 10, 20, 50)
 FIRST_COMPARISONS = (0, 20, 100, 500)
+ROUNDS = (20, 60, 100, 200, 300, 400, 500)  # comparisons after which those that are planned next are planned anew
 PARTS = ("users", "llms")
+ALL = "all"
+RECALLS = ("recall", "recall_full")
 Floats = NDArray[np.float64]
 Row = dict[str, str | int | float | None]
 
@@ -46,14 +52,15 @@ def coldstart(plan: Plan, out: Path | None) -> None:
     """
     if unknown := [name for name in plan.parts if name not in PARTS]:
         raise InvalidInput(f"There is no part '{unknown[0]}'. There are: {', '.join(PARTS)}.")
-    world, truth = load_world(plan.folder, plan.users, plan.ratings), load_truth(plan.folder, plan.users)
+    recorded, truth = load_world(plan.folder, plan.users, RECORDED), load_truth(plan.folder, plan.users)
+    world = replace(recorded, train=recorded.train.where(recorded.train.place_within_user < plan.ratings))
     newcomers = _newcomers(plan, world, truth)
     rows: list[Row] = []
     for name in plan.routers:
         for seed in range(plan.seeds):
             found = new_users(name, world, truth, seed) if "users" in plan.parts else []
             if "llms" in plan.parts:
-                found += new_llms(name, world, truth, newcomers, seed)
+                found += new_llms(name, world, recorded.train, truth, newcomers, seed)
             cell: Row = {"router": name, "seed": seed, "users": plan.users, "ratings": plan.ratings}
             rows += [{**cell, **row} for row in found]
             write_json(out, {"rows": rows})
@@ -63,6 +70,8 @@ def coldstart(plan: Plan, out: Path | None) -> None:
 def _newcomers(plan: Plan, world: World, truth: Truth) -> tuple[LLMId, ...]:
     """The LLMs named, or the two most often felt best: a newcomer nobody wants cannot show whether it is found."""
     known = [m.llm_id for m in world.train.llms]
+    if plan.newcomers == (ALL,):
+        return tuple(known)
     if unknown := [name for name in plan.newcomers if name not in known]:
         raise InvalidInput(f"There is no LLM '{unknown[0]}' in '{plan.folder}'. Known: {', '.join(known)}.")
     liked = np.argsort(-np.bincount(truth.label.ravel(), minlength=len(known)), kind="stable")
@@ -111,44 +120,112 @@ def _ratio(top: Floats, bottom: Floats) -> Estimate:
     return Estimate(float(top.mean() / max(bottom.mean(), 1e-12)), float(low), float(high), len(top))
 
 
-def new_llms(name: str, world: World, truth: Truth, newcomers: Sequence[LLMId], seed: int) -> list[Row]:
-    """Leave one LLM out of training, then show its first comparisons, drawn over all users: to the router and in
-    users' histories.
+def new_llms(
+    name: str, world: World, recorded: PreferenceDataset, truth: Truth, newcomers: Sequence[LLMId], seed: int
+) -> list[Row]:
+    """Leave one LLM out of training, then show its first comparisons: to the router and in users' histories. Drawn at
+    random over what all users said for training; or planned, where the router has a posterior to plan with: who is
+    asked is drawn, and what they are asked is a pair with the newcomer that they answered in `recorded`.
 
     `ratio`: top-1 as a share of a router trained on everything. Never choosing the newcomer already gives most of it
-    (`ratio_never`), so `recall` stands beside it: of the user-query pairs whose best LLM it is, how many get it
-    (`recall_full`: after training on everything).
+    (the row `never`), so `recall` stands beside it: of the user-query pairs whose best LLM it is, how many get it
+    (`recall_full`: after training on everything). With several newcomers there are rows of their mean.
     """
     full = router_class(name).fit(world.train, world.validation, world.encoder, seed=seed)
     asked = ask(full, world, [world.train.of_user(user) for user in world.train.users])
     rows: list[Row] = []
+    several: dict[tuple[str, int], list[tuple[Floats, Row]]] = {}
     for newcomer in newcomers:
         column = [m.llm_id for m in world.train.llms].index(newcomer)
         router = router_class(name).fit(
             _without(world.train, column), _without(world.validation, column), world.encoder, seed=seed
         )
-        found = _Newcomer(world, truth, column, asked)
-        rows.append(found.row(found.asked_without(router), "never", 0))
-        if not isinstance(router, Onboards):
-            rows.append({"part": "new_llm", "llm": newcomer, "shown": None, "note": "not supported"})
-            continue
-        for shown in FIRST_COMPARISONS:
-            row = found.row(found.asked_with(router, shown, seed), "onboarded", shown)
+        it = _Newcomer(world, recorded, truth, column, asked)
+        found = [(it.asked_without(router), "never", 0)]
+        if isinstance(router, Onboards):
+            found += [(it.asked_with(router, its), how, shown) for how, shown, its in it.comparisons(router, seed)]
+        for probability, how, shown in found:
+            top1, row = it.row(probability, how, shown)
             rows.append(row)
-            progress(
-                f"{name} seed {seed}: {newcomer} after {shown}: {_spread(row, 'ratio')}, recall {row['recall']:.3f}"
-            )
+            several.setdefault((how, shown), []).append((top1, row))
+            progress(f"{name} seed {seed}: {newcomer}, {how} {shown}: {_spread(row, 'ratio')}, {row['recall']:.3f}")
+        if len(found) == 1:
+            rows.append({"part": "new_llm", "llm": newcomer, "shown": None, "note": "not supported"})
+    if len(newcomers) > 1:
+        everything = top_one_credit(asked, truth.label).mean(axis=1)
+        rows += [_mean_row(how, shown, their, everything) for (how, shown), their in several.items()]
     return rows
+
+
+def _mean_row(how: str, shown: int, found: Sequence[tuple[Floats, Row]], full: Floats) -> Row:
+    top1 = np.mean([top for top, _ in found], axis=0)  # [U]
+    recall, recall_full = (float(np.mean([float(row[key] or 0) for _, row in found])) for key in RECALLS)
+    return {
+        "part": "new_llm", "llm": f"mean of {len(found)}", "how": how, "shown": shown, "top1": float(top1.mean()),
+        "full_top1": float(full.mean()), **_named("ratio", over_users(top1, full)), "recall": recall,
+        "recall_full": recall_full,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class _Newcomer:
-    """One LLM left out, and what the full router said [U, Q, L]."""
+    """One LLM left out, all pairs that people answered (in the order of `world.train`, and more), and what the full
+    router said [U, Q, L].
+    """
 
     world: World
+    recorded: PreferenceDataset
     truth: Truth
     column: int
     full: Floats
+
+    def comparisons(self, router: Onboards, seed: int) -> Iterator[tuple[str, int, PreferenceDataset]]:
+        """Its first comparisons, at random and planned: at most so many, as far as there are."""
+        train = self.world.train
+        order = np.random.default_rng(seed).permutation(self._involved(train))
+        for shown in FIRST_COMPARISONS:
+            yield "random", shown, train.where(np.sort(order[:shown]))
+        if isinstance(router, Personal):
+            planned = self._planned(router, seed)
+            for shown in FIRST_COMPARISONS[1:]:
+                yield "planned", shown, self.recorded.where(planned[:shown])
+
+    def _involved(self, part: PreferenceDataset) -> NDArray[np.intp]:
+        return np.flatnonzero((part.llm_a == self.column) | (part.llm_b == self.column))
+
+    def _planned(self, router: Onboards, seed: int) -> NDArray[np.intp]:
+        """Rows of `recorded` in the order asked. What was answered counts from the next round on, for everyone."""
+        rng, asked = Random(seed), np.zeros(0, np.intp)
+        left = self._involved(self.recorded)
+        for until in ROUNDS:
+            history = self.history(self.recorded.where(asked))
+            onboarded = router.with_llm(self.recorded.llms[self.column], history)
+            if not isinstance(onboarded, Personal):
+                break
+            people = np.unique(self.recorded.user[left]).tolist()
+            drawn = rng.sample(people, len(people)) * (-(-until // max(len(people), 1)))
+            for user in drawn[: until - len(asked)]:
+                theirs = left[self.recorded.user[left] == user]
+                if len(theirs):
+                    row = theirs[self._next(onboarded, self.recorded.where(theirs), history, rng)]
+                    asked, left = np.append(asked, row), left[left != row]
+        return asked
+
+    def _next(self, router: Personal, offered: PreferenceDataset, history: PreferenceDataset, rng: Random) -> int:
+        """Which of the pairs `offered` to one person is asked, by the rule of the app."""
+        user = offered.users[int(offered.user[0])]
+        rated, query = np.unique(offered.query, return_inverse=True)
+        pairs = Pairs(query, offered.llm_a.astype(np.int64), offered.llm_b.astype(np.int64))
+        queries = [offered.queries[i] for i in rated]
+        found = worth_asking(router, user, queries, pairs, history.of_user(user), seed=rng.randrange(2**31))
+        if not len(found.positions):
+            return rng.randrange(len(offered))
+        return int(rng.choices(found.positions.tolist(), found.weights.tolist())[0])
+
+    def history(self, its: PreferenceDataset) -> PreferenceDataset:
+        """What people said for training of the others, and these comparisons of the newcomer."""
+        train = self.world.train
+        return train.where(np.setdiff1d(np.arange(len(train)), self._involved(train))).joined(its)
 
     def asked_without(self, router: Router) -> Floats:
         """What a router that has never heard of it says; its column is 0."""
@@ -160,20 +237,18 @@ class _Newcomer:
             found[row][:, known] = predicted(router, self.world, row, self.world.test, train.of_user(user))[:, columns]
         return found
 
-    def asked_with(self, router: Onboards, shown: int, seed: int) -> Floats:
-        """What it says once it has seen `shown` comparisons of the newcomer."""
-        train = self.world.train
-        involved = (train.llm_a == self.column) | (train.llm_b == self.column)
-        drawn = np.random.default_rng(seed).permutation(np.flatnonzero(involved))[:shown]
-        history = train.where(np.sort(np.concatenate([np.flatnonzero(~involved), drawn])))
-        onboarded = router.with_llm(train.llms[self.column], history)
-        return ask(onboarded, self.world, [history.of_user(user) for user in train.users])
+    def asked_with(self, router: Onboards, its: PreferenceDataset) -> Floats:
+        """What it says once it has seen these comparisons of the newcomer."""
+        history = self.history(its)
+        onboarded = router.with_llm(history.llms[self.column], history)
+        return ask(onboarded, self.world, [history.of_user(user) for user in history.users])
 
-    def row(self, probability: Floats, how: str, shown: int) -> Row:
+    def row(self, probability: Floats, how: str, shown: int) -> tuple[Floats, Row]:
+        """Top-1 of each user [U], and the row."""
         label, is_newcomer = self.truth.label, self.truth.label == self.column
         top1, full = (top_one_credit(p, label) for p in (probability, self.full))
         wanted = max(int(is_newcomer.sum()), 1)
-        return {
+        return top1.mean(axis=1), {
             "part": "new_llm", "llm": self.world.train.llms[self.column].llm_id, "how": how, "shown": shown,
             "top1": float(top1.mean()), "full_top1": float(full.mean()),
             **_named("ratio", over_users(top1.mean(axis=1), full.mean(axis=1))),
@@ -213,7 +288,7 @@ def _llm_cells(row: Row) -> tuple[str, ...]:
     names = (f"{row['router']} seed {row['seed']}", str(row["llm"]))
     if "note" in row:
         return (*names, "-", str(row["note"]), "-", "-")
-    shown = "never" if row["how"] == "never" else str(row["shown"])
+    shown = "never chosen" if row["how"] == "never" else f"{row['shown']} {row['how']}"
     return (*names, shown, _spread(row, "ratio"), _figure(row, "recall"), _figure(row, "recall_full"))
 
 

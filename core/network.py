@@ -104,11 +104,14 @@ class NetworkShape:
     hidden: int = 32
     dropout: float = 0.2
     traits: int = 0  # of the answers; 0: the network knows nothing of them
+    newcomers: int = 0  # the last so many of the LLMs joined after training (`core.newcomers`)
 
 
 class PosteriorGAT(nn.Module):
     """Features of query-LLM pairs, a GAT prior over a person's weights, and the posterior given their ratings."""
 
+    own: Tensor
+    root: Tensor
     trait_scale: Tensor
     trait_mean: Tensor
     trait_centre: Tensor
@@ -126,6 +129,11 @@ class PosteriorGAT(nn.Module):
         self.base = nn.Linear(hidden, hidden, bias=False)
         self.gate, self.gated = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
         self.plain = nn.Linear(hidden, hidden, bias=False)
+        if shape.newcomers:
+            # Found by regression, not trained (`core.newcomers`): a newcomer's own part of what `gated`, `plain` and
+            # `base` make of its state, and a root of the covariance of all that was found of it.
+            self.register_buffer("own", torch.zeros(shape.newcomers, 3, hidden))
+            self.register_buffer("root", torch.zeros(shape.newcomers, 4 * hidden + 1, 4 * hidden + 1))
         weights = hidden + shape.traits
         self.mu = nn.Parameter(torch.zeros(weights))
         self.log_precision = nn.Parameter(torch.cat([torch.ones(hidden), torch.full((shape.traits,), TRAIT_PRECISION)]))
@@ -179,6 +187,9 @@ class PosteriorGAT(nn.Module):
         gate, towards = torch.tanh(self.gate(nodes.z)), self.base(nodes.z)  # [Q, D], [Q, H]
         gated, plain = self.gated(nodes.v), self.plain(nodes.v)  # [L, D]
         base = towards @ nodes.v.T + nodes.bias  # [Q, L]
+        if self.shape.newcomers:
+            own = self._own()
+            gated, plain, base = gated + own[0], plain + own[1], base + nodes.z @ own[2].T
         delta = gate[q] * (gated[a] - gated[b]) + (plain[a] - plain[b])
         offset = base[q, a] - base[q, b]
         if not self.shape.traits:
@@ -192,9 +203,18 @@ class PosteriorGAT(nn.Module):
         """LLM states beside what the answers' traits add; linear in both, so that differences pass."""
         return v + self.style(traits) if self.shape.traits else v
 
-    def _phi(self, z: Tensor, v: Tensor) -> Tensor:
-        phi: Tensor = torch.tanh(self.gate(z)) * self.gated(v) + self.plain(v)  # linear in v: differences pass
-        return phi
+    def _own(self) -> Tensor:
+        """[3, L, H]: each LLM's own part of `gated`, `plain` and `base`; zeros for those known from training."""
+        return F.pad(self.own.transpose(0, 1), (0, 0, self.shape.llms - self.shape.newcomers, 0))
+
+    def worth(self, z: Tensor, w: Tensor) -> Tensor:
+        """[E, 4 H + 1]: what one unit of each entry of a newcomer's place (its state v, its bias, its own parts) adds
+        to its score for queries of states z [E, H] and people of weights w [E, D].
+        """
+        taste = w[:, : self.shape.hidden]
+        gated = torch.tanh(self.gate(z)) * taste
+        through = gated @ self.gated.weight + taste @ self.plain.weight + self.base(z)
+        return torch.cat([through, through.new_ones(len(through), 1), gated, taste, z], -1)
 
     def posterior(self, nodes: Nodes, ratings: Ratings, users: int) -> Posterior:
         """The posterior of each of `users` users given their ratings; a user without any has the prior."""
@@ -259,7 +279,11 @@ class PosteriorGAT(nn.Module):
     def features(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
         """Features phi [Q, L, D] and base scores s0 [Q, L] of every query with every LLM."""
         z, v = nodes.z[:, None, :], self._styled(nodes.v, nodes.traits)
-        return torch.cat([self._phi(z, v), nodes.traits], -1), (self.base(z) * v).sum(-1) + nodes.bias
+        gated, plain, base = self.gated(v), self.plain(v), (self.base(z) * v).sum(-1) + nodes.bias
+        if self.shape.newcomers:
+            own = self._own()
+            gated, plain, base = gated + own[0], plain + own[1], base + nodes.z @ own[2].T
+        return torch.cat([torch.tanh(self.gate(z)) * gated + plain, nodes.traits], -1), base
 
 
 def _solved(precision: Tensor, gradient: Tensor) -> Tensor:

@@ -2,18 +2,17 @@
 comparisons, without a gradient step on the network.
 
 The network's scores are linear in an LLM's state v and bias b (docs: science, section 2): for a person of weights w and
-a query of state z, s = g . v + b + w_t . t with g = gated' (tanh(gate z) * w_s) + plain' w_s + base z. With everyone's
-weights solved for from their other ratings, (v, b) is a logistic regression of a few dozen unknowns on the comparisons
-of the newcomer, and what is known of the other LLMs is its prior: their covariance, which says in which directions
-LLMs differ at all, and their mean, leaning towards those of a like description.
+a query of state z, s = b + gated(v) . x + plain(v) . w_s + base(v) . z + w_t . t, with x = tanh(gate z) * w_s. But only
+where the trained LLMs lie do those maps of v mean anything, in eight dimensions for nine LLMs, and a newcomer may well
+differ from all of them in another way. So beside v it gets a part of its own in each map: a weight on each entry of x,
+w_s and z. With everyone's weights solved for from their other ratings, all of that is one logistic regression on the
+comparisons of the newcomer. Its prior: for (v, b) the covariance of the other LLMs, and their mean, leaning towards
+those of a like description; for its own part a multiple of the variance that the others have there.
 
-A place found so says too little: the tastes and queries that would set the newcomer apart were not what the network was
-trained to tell apart, so its scores lie closer to the average than anyone else's and it would hardly ever come out on
-top. What is missing is known, for LLMs spread about alike: tau^2 is the variance of the others' scores over persons and
-queries less that of the newcomer's. It is scored tau higher, the optimism of an upper confidence bound.
+The covariance of the place stays with the network: what few comparisons leave open counts in draws and intervals, and
+so in which pair is worth asking next.
 """
 
-import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -32,14 +31,17 @@ Floats = NDArray[np.float64]
 
 MOST = 5_000  # of the newest comparisons: beyond them a training is due, not more onboarding
 LEANING = 0.1  # temperature of the cosine to the others' descriptions
-MEASURED = 200  # people, and queries, over which spreads of scores are measured
 ISOTROPIC = 0.05  # share of the others' mean variance that every direction has, seen among them or not
+OWN = 3.0  # variance of what is the newcomer's own in a map, as a multiple of the others' mean variance there
 NEWTON_STEPS = 30
 
 
 class Met(NamedTuple):
-    """E comparisons of the newcomer as a regression: it is preferred with probability sigma(`inputs` [E, H + 1]
-    @ (v, b) + `offset` [E]); `label` [E] is 1 where it was preferred, 0 where the other was, 1/2 for neither.
+    """E comparisons of the newcomer as a regression: it is preferred with probability sigma(`inputs` [E, P] @ place +
+    `offset` [E]); `label` [E] is 1 where it was preferred, 0 where the other was, 1/2 for neither.
+
+    A place has P = 4 H + 1 entries: the state v [H], the bias, and the newcomer's own part [3, H] of what `gated`,
+    `plain` and `base` make of v.
     """
 
     inputs: Floats
@@ -68,24 +70,9 @@ def welcomed(
         w = network.posterior(nodes, ratings_of(graph), len(names)).w
         traits = _usual_traits(network, nodes, met, column)
         regression = _regression(network, nodes, w[torch.from_numpy(user)], met, column, traits)
-        others = torch.cat([nodes.v, nodes.bias[:, None]], -1).double().numpy()
-        vectors = torch.cat([graph.data["llm"].x, torch.from_numpy(llm_vectors([llm], encoder))]).double().numpy()
-        place = _mode(regression, *_prior(others, vectors))
-        wider = _widened(network, torch.from_numpy(vectors[-1]), torch.from_numpy(place), traits)
-        graph.data["llm"].x = torch.from_numpy(vectors.astype(np.float32))
-        wider.llm_bias[-1] += _missing_spread(wider, wider.nodes(graph), w)
-    return wider
-
-
-def _missing_spread(network: PosteriorGAT, nodes: Nodes, w: Tensor) -> float:
-    """tau: how much wider the other LLMs' scores spread over people w [U, D] and queries than those of the last."""
-    queries, people = (slice(None, None, -(-n // MEASURED)) for n in (max(len(nodes.z), 1), len(w)))
-    if not len(nodes.z):
-        return 0.0
-    phi, base = network.features(nodes._replace(z=nodes.z[queries], traits=nodes.traits[queries]))
-    score = base + torch.einsum("qld,ud->uql", phi, w[people])
-    variance = (score - score.mean(-1, keepdim=True)).flatten(0, 1).var(0, correction=0)  # [L]
-    return math.sqrt(max(float(variance[:-1].mean() - variance[-1]), 0.0))
+        vector = torch.from_numpy(llm_vectors([llm], encoder))
+        place, precision = _mode(regression, *_prior(network, nodes, torch.cat([graph.data["llm"].x, vector])))
+        return _widened(network, vector[0], torch.from_numpy(place), torch.from_numpy(precision), traits)
 
 
 def _usual_traits(network: PosteriorGAT, nodes: Nodes, met: PreferenceDataset, column: int) -> Tensor:
@@ -108,31 +95,36 @@ def _regression(
     other, query = torch.from_numpy(np.where(first, met.llm_b, met.llm_a)).long(), torch.from_numpy(met.query).long()
     label = np.where(first, met.label, 1 - met.label)
     phi, base = network.features(nodes)
-    z, hidden = nodes.z[query], network.shape.hidden
-    taste, liking = w[:, :hidden], w[:, hidden:]
-    towards = (torch.tanh(network.gate(z)) * taste) @ network.gated.weight + taste @ network.plain.weight
-    towards = towards + network.base(z)  # [E, H]: what one unit of each entry of v is worth here
-    offset = liking @ traits - base[query, other] - (phi[query, other] * w).sum(-1)
+    inputs = network.worth(nodes.z[query], w)  # [E, P]
+    offset = w[:, network.shape.hidden :] @ traits - base[query, other] - (phi[query, other] * w).sum(-1)
     if network.shape.traits:
-        offset = offset + towards @ network.style(traits)
-    inputs = torch.cat([towards, towards.new_ones(len(towards), 1)], -1)
+        offset = offset + inputs[:, : network.shape.hidden] @ network.style(traits)
     return Met(inputs.double().numpy(), offset.double().numpy(), label)
 
 
-def _prior(others: Floats, vectors: Floats) -> tuple[Floats, Floats]:
-    """Mean [H + 1] and precision of a newcomer's state and bias, from those of the others [L, H + 1] and the vectors of
-    all descriptions [L + 1, dim], the newcomer's last.
+def _prior(network: PosteriorGAT, nodes: Nodes, descriptions: Tensor) -> tuple[Floats, Floats]:
+    """Mean [P] and precision [P, P] of a newcomer's place, from the states of the others and the vectors of all
+    descriptions [L + 1, dim], the newcomer's last.
     """
+    others = torch.cat([nodes.v, nodes.bias[:, None]], -1).double().numpy()  # [L, H + 1]
     covariance = np.atleast_2d(np.cov(others.T, bias=True))
     covariance = covariance + np.eye(len(covariance)) * max(ISOTROPIC * np.trace(covariance) / len(covariance), 1e-6)
+    mapped = torch.stack([network.gated(nodes.v), network.plain(nodes.v), nodes.v @ network.base.weight])  # [3, L, H]
+    spread = mapped.var(1, correction=0).mean(-1).double().numpy()  # [3]
+    own = np.repeat(np.maximum(OWN * spread, 1e-6), mapped.shape[-1])  # [3 H]
+    vectors = descriptions.double().numpy()
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     likeness = unit[:-1] @ unit[-1]
     share = np.exp((likeness - likeness.max()) / LEANING)
-    return share @ others / share.sum(), np.linalg.inv(covariance)
+    shared = len(covariance)
+    precision = np.zeros((shared + len(own),) * 2)
+    precision[:shared, :shared] = np.linalg.inv(covariance)
+    precision[shared:, shared:] = np.diag(1 / own)
+    return np.concatenate([share @ others / share.sum(), np.zeros(len(own))]), precision
 
 
-def _mode(met: Met, mean: Floats, precision: Floats) -> Floats:
-    """[H + 1]: the most probable state and bias under the prior and what was said, by damped Newton."""
+def _mode(met: Met, mean: Floats, precision: Floats) -> tuple[Floats, Floats]:
+    """The most probable place [P] under the prior and what was said, by damped Newton, and its precision [P, P]."""
 
     def objective(x: Floats) -> float:
         margin = met.inputs @ x + met.offset
@@ -152,20 +144,26 @@ def _mode(met: Met, mean: Floats, precision: Floats) -> Floats:
         x = x - size * step
         if np.abs(step).max(initial=0) < 1e-8:
             break
-    return x
+    return x, derivatives(x)[1]
 
 
-def _widened(network: PosteriorGAT, vector: Tensor, place: Tensor, traits: Tensor) -> PosteriorGAT:
-    """The same network with a row more wherever it keeps one for each LLM."""
+def _widened(network: PosteriorGAT, vector: Tensor, place: Tensor, precision: Tensor, traits: Tensor) -> PosteriorGAT:
+    """The same network with a row more wherever it keeps one for each LLM, and for each newcomer."""
     state = {name: value.clone() for name, value in network.state_dict().items()}
-    described = network.llm(vector.to(network.llm.weight.dtype)).detach()
-    free = (place[:-1] - described.double()).to(described.dtype)
-    state["llm_free"] = torch.cat([state["llm_free"], free[None]])
-    state["llm_bias"] = torch.cat([state["llm_bias"], place[-1:].to(described.dtype)])
+    kind, hidden = state["llm_free"].dtype, network.shape.hidden
+    described = network.llm(vector.to(kind)).detach()
+    rows = {
+        "llm_free": place[:hidden] - described.double(), "llm_bias": place[hidden],
+        "own": place[hidden + 1 :].reshape(3, hidden), "root": torch.linalg.inv(torch.linalg.cholesky(precision)).mT,
+    }  # fmt: skip
     if network.shape.traits:
-        state["trait_mean"] = torch.cat([state["trait_mean"], traits[None]])
+        rows["trait_mean"] = traits
         none = state["trait_slope"].new_zeros(network.shape.dim, 1, network.shape.traits)
         state["trait_slope"] = torch.cat([state["trait_slope"], none], 1)
-    wider = PosteriorGAT(replace(network.shape, llms=network.shape.llms + 1))
+    for name, row in rows.items():
+        before = state.get(name, row.new_zeros(0, *row.shape))
+        state[name] = torch.cat([before.to(kind), row.to(kind)[None]])
+    shape = replace(network.shape, llms=network.shape.llms + 1, newcomers=network.shape.newcomers + 1)
+    wider = PosteriorGAT(shape)
     wider.load_state_dict(state)
     return wider.eval()

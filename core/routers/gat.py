@@ -69,7 +69,7 @@ class GatRouter:
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
     ) -> Probabilities:
         """See `Router`. The Laplace mode of the user's weights decides."""
-        posterior, phi, base = self._inference(user, queries, history)
+        posterior, phi, base, _ = self._inference(user, queries, history)
         return softmax(base + phi @ posterior.w[0].cpu().numpy())
 
     def predict_draws(
@@ -80,16 +80,22 @@ class GatRouter:
         n: int = 400,
         seed: int = 0,
     ) -> NDArray[np.float64]:
-        """[n, Q, L] probabilities under n draws of the user's weights from the posterior: quantiles are intervals, a
-        draw is a Thompson sample. Same seed, same draws.
+        """[n, Q, L] probabilities under n draws of the user's weights, and of where LLMs that joined later have their
+        place, from the posteriors: quantiles are intervals, a draw is a Thompson sample. Same seed, same draws.
         """
-        posterior, phi_of, base_of = self._inference(user, queries, history)
-        phi, base = (torch.from_numpy(part).to(self.network.mu.device) for part in (phi_of, base_of))
+        posterior, *features = self._inference(user, queries, history)
+        phi, base, z = (torch.from_numpy(part).to(self.network.mu.device) for part in features)
         cholesky = torch.linalg.cholesky(posterior.precision[0])  # precision = C C'
         normal = torch.from_numpy(np.random.default_rng(seed).standard_normal((len(cholesky), n)).astype(np.float32))
         # covariance = C'^-1 C^-1, so C'^-1 times a standard normal has it
         spread = torch.linalg.solve_triangular(cholesky.mT, normal.to(cholesky.device), upper=True)  # [D, n]
         scores = base[..., None] + phi @ (posterior.w[0][:, None] + spread)  # [Q, L, n]
+        if joined := self.network.shape.newcomers:
+            random = np.random.default_rng([seed, joined])
+            normal = torch.from_numpy(random.standard_normal((*self.network.root.shape[:2], n), np.float32))
+            with torch.no_grad():
+                worth = self.network.worth(z, posterior.w.expand(len(z), -1))  # [Q, P]
+                scores[:, -joined:] += torch.einsum("qp,kpn->qkn", worth, self.network.root @ normal.to(z.device))
         return softmax(scores.permute(2, 0, 1).cpu().numpy())
 
     def attention(self, user: UserId, history: PreferenceDataset) -> NDArray[np.float64]:
@@ -115,25 +121,26 @@ class GatRouter:
 
     def _inference(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None
-    ) -> tuple[Posterior, Floats32, Floats32]:
-        """The person's posterior, and phi [Q, L, D] and s0 [Q, L] of queries."""
+    ) -> tuple[Posterior, Floats32, Floats32, Floats32]:
+        """The person's posterior, and phi [Q, L, D], s0 [Q, L] and z [Q, H] of queries."""
 
         def read() -> Posterior:
             return self._posterior(self.own_ratings(user, history), ())[0]
 
         posterior = remembered(history, self.network, user, read)
-        phi, base = remembered_queries(self.network, queries, self._asked)
-        return posterior, phi, base
+        phi, base, z = remembered_queries(self.network, queries, self._asked)
+        return posterior, phi, base, z
 
-    def _asked(self, queries: Sequence[Query]) -> tuple[Floats32, Floats32]:
-        """Features phi [Q, L, D] and s0 [Q, L] of queries, which no rating has a part in."""
+    def _asked(self, queries: Sequence[Query]) -> tuple[Floats32, Floats32, Floats32]:
+        """Features phi [Q, L, D], s0 [Q, L] and states z [Q, H] of queries, which no rating has a part in."""
         device, encoder = self.network.mu.device, self.encoder
         asked = torch.from_numpy(query_vectors(queries, encoder)).to(device)
         tasks = torch.from_numpy(task_rows(queries, self.tasks)).to(device)
         llms = torch.from_numpy(llm_vectors(self.known_llms, encoder)).to(device)
         with torch.no_grad():
-            phi, base = self.network.features(self.network.states(asked, tasks, llms))
-        return phi.cpu().numpy(), base.cpu().numpy()
+            nodes = self.network.states(asked, tasks, llms)
+            phi, base = self.network.features(nodes)
+        return phi.cpu().numpy(), base.cpu().numpy(), nodes.z.cpu().numpy()
 
     def _features(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Tensor, Tensor]:
         """Posterior of the users in `own`, phi [Q, L, D] and s0 [Q, L] of the asked queries."""

@@ -169,12 +169,15 @@ class LadderRouter:
         seed: int = 0,
     ) -> Probabilities:
         """[n, Q, L]: the pool under n draws from the GAT's posterior over the person. The other rungs are held at their
-        answers, so that the spread is the GAT's times its weight: none where the GAT has none.
+        answers about the LLMs they know, so that the spread is the GAT's times its weight: none where the GAT has none.
         """
         weights, logs = self._answers(user, queries, history)
-        others = np.tensordot(weights[:-1], logs[:-1], 1)  # [Q, L]
-        draws = self.gat.predict_draws(user, queries, history, n, seed)
-        return softmax(others + weights[-1] * _log(draws))
+        draws = _log(self.gat.predict_draws(user, queries, history, n, seed))
+        score = weights[-1] * draws
+        for k, rung in enumerate(self.lower):
+            known = np.broadcast_to(logs[k, :, : len(rung.llms)], (*draws.shape[:-1], len(rung.llms)))
+            score += weights[k] * self._widened(k, known, draws)
+        return softmax(score)
 
     def own_ratings(self, user: UserId, history: PreferenceDataset) -> PreferenceDataset:
         """The user's ratings between LLMs that this router knows, in the order given."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from benchmarks.world import load_truth, load_world
 from core import importers
 from core.dataset import PreferenceDataset
 from core.errors import InvalidInput, NotEnoughData, UnreadableFile
+from core.routers.base import softmax
 from core.routers.user_bradley_terry import UserBradleyTerryRouter
 from tests.planted import HashEncoder
 
@@ -183,7 +185,7 @@ def test_coldstart(
     assert [r["shown"] for r in users] == [0, 5, 10, 20]
     assert users[0]["share_of_full"] < users[-1]["share_of_full"] == pytest.approx(1, abs=0.25)
     assert all(r["share_low"] <= r["share"] <= r["share_high"] for r in users)
-    llms = [r for r in rows if r["part"] == "new_llm"]
+    llms = [r for r in rows if r["part"] == "new_llm" and not r["llm"].startswith("mean")]
     assert {r["llm"] for r in llms} == {"llm-0", "llm-4"}  # each camp's favourite
     assert [r["shown"] for r in llms if r["router"] == "bradley_terry"] == [0, 0, 20, 100, 500] * 2
     assert [r.get("note") for r in llms if r["router"] == "user_bradley_terry"] == [None, "not supported"] * 2
@@ -200,6 +202,55 @@ def test_coldstart_measures_the_part_that_is_asked_for(
     coldstart(Plan(world_folder, 4, 5, 1, ("uniform",), (), ("users",)), tmp_path / "out.json")
     assert {row["part"] for row in rows_of(tmp_path / "out.json")} == {"new_users"}
     assert "left out of training" not in capsys.readouterr().out
+
+
+class PlanningRouter(OnboardingRouter):
+    """With draws around its strengths, wide as few comparisons leave them: enough to plan with."""
+
+    def with_llm(self, llm, history: PreferenceDataset) -> "PlanningRouter":
+        joined = super().with_llm(llm, history)
+        return PlanningRouter(joined.llms, joined.population, joined.precision)
+
+    def predict_draws(self, user, queries, history=None, n=400, seed=0):
+        noise = np.random.default_rng(seed).standard_normal((n, len(queries), len(self.llms)))
+        return softmax(self.population + noise)
+
+    def own_ratings(self, user, history: PreferenceDataset) -> PreferenceDataset:
+        return history.of_user(user)
+
+    def attention(self, user, history):
+        raise NotImplementedError
+
+    def leave_one_out(self, user, query, history):
+        raise NotImplementedError
+
+
+def test_comparisons_of_a_newcomer_are_planned_from_who_and_what_and_never_from_answers_not_yet_given(
+    world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(coldstart_module, "router_class", {"planner": PlanningRouter}.__getitem__)
+    coldstart(Plan(world_folder, 24, 20, 1, ("planner",), ("all",), ("llms",)), tmp_path / "out.json")
+    llms = [r for r in rows_of(tmp_path / "out.json") if r["part"] == "new_llm"]
+    planned = [(r["llm"], r["shown"]) for r in llms if r["how"] == "planned"]
+    assert len({name for name, _ in planned}) == 6  # five LLMs and their mean
+    assert {shown for _, shown in planned} >= {20, 100}
+    mean = next(r for r in llms if r["llm"] == "mean of 5" and r["how"] == "planned")
+    its = [r["ratio"] for r in llms if r["llm"] != "mean of 5" and (r["how"], r["shown"]) == ("planned", mean["shown"])]
+    assert mean["ratio"] == pytest.approx(np.mean(its)) and mean["ratio_low"] < mean["ratio"] < mean["ratio_high"]
+    assert "20 planned" in capsys.readouterr().out
+
+    world, truth = load_world(world_folder, 24, 50), load_truth(world_folder, 24)
+    turned = replace(world.train, outcome=np.where(world.train.outcome < 2, 1 - world.train.outcome, 2).astype(np.int8))
+    few = replace(world, train=world.train.where(world.train.place_within_user < 20))
+    router = PlanningRouter(tuple(m.llm_id for m in world.train.llms[:4]), np.zeros(4), 1.0)
+    asked = [
+        coldstart_module._Newcomer(few, recorded, truth, 4, np.zeros(0))._planned(router, 0)
+        for recorded in (world.train, turned)
+    ]
+    np.testing.assert_array_equal(*(rows[:20] for rows in asked))
+    first = world.train.where(asked[0][:20])
+    assert ((first.llm_a == 4) | (first.llm_b == 4)).all()
+    assert len(set(asked[0])) == len(asked[0]) and len(set(first.user)) == 20  # nobody twice in a round
 
 
 def test_coldstart_names_an_unknown_llm_or_part(world_folder: Path) -> None:

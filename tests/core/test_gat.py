@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.dataset import PreferenceDataset
-from core.domain import LLM, Comparison, LLMId, Outcome, Query, UserId
+from core.domain import Comparison, Outcome, Query, UserId
 from core.errors import CorruptArtifact, InvalidInput, TrainingCancelled
 from core.explain import explain
 from core.graph import RATED_BY, SIDE_A, build_graph
@@ -249,30 +249,6 @@ def test_non_finite_vectors_are_refused_and_counted() -> None:
 
     with pytest.raises(InvalidInput, match="1 query vectors are not finite"):
         build_graph(two_camps(), Broken())
-
-
-def test_an_llm_left_out_of_training_finds_its_place_from_what_people_said_of_it() -> None:
-    world = two_camps()
-    fitting, validation, _ = world.among([LLMS[0], *LLMS[2:]]).split("query")
-    three = GatRouter.fit_with_report(fitting, validation, HashEncoder(), TrainConfig(epochs=12))[0]
-    four = three.with_llm(LLMS[1], world)
-    assert four.llms == (*three.llms, LLMS[1].llm_id) and len(three.llms) == 3
-    picks = {user: four.predict_proba(user, UNSEEN, world).argmax(1) for user in (SHORT, LONG)}
-    assert (picks[LONG] == 3).all() and (picks[SHORT] == 0).all()
-    again = GatRouter.from_bytes(four.to_bytes(), HashEncoder())
-    np.testing.assert_array_equal(again.predict_proba(LONG, UNSEEN, world), four.predict_proba(LONG, UNSEEN, world))
-    with pytest.raises(InvalidInput, match="llm-long"):
-        four.with_llm(LLMS[1], world)
-
-
-def test_an_llm_nobody_compared_gets_a_column_and_moves_nobody_elses_share_against_another() -> None:
-    router, world = trained()
-    newcomer = LLM(LLMId("llm-new"), "new", "planted", "writes short replies")
-    five = router.with_llm(newcomer, world)
-    for user in (SHORT, LONG, STRANGER):
-        before, after = router.predict_proba(user, UNSEEN, world), five.predict_proba(user, UNSEEN, world)
-        assert (after[:, 4] > 0).all()
-        np.testing.assert_allclose(after[:, :4] / after[:, :4].sum(1, keepdims=True), before, atol=1e-5)
 
 
 @given(st.lists(st.tuples(st.integers(0, 29), st.permutations(range(4)), st.sampled_from(list(Outcome))), max_size=60))

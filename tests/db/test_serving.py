@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from core.routers.gat import GatRouter
 from db.demo import SOURCE, demo_bundle
 from db.engine import Database
 from db.live import LiveRouting, Routed, Wanted
-from db.models import RoutingDecisionRow
+from db.matchmaker import Matchmaker
+from db.models import LLMRow, ResponseRow, RoutingDecisionRow
 from db.people import People
 from db.preferences import PreferenceStore
 from db.routers import RouterRegistry
@@ -184,6 +186,22 @@ def test_an_llm_nobody_has_compared_yet_has_its_column_and_is_looked_at_anew_onc
     PreferenceStore(database).add_bundle(replace(arrival, comparisons=lost, responses=(shown, other)))
     (before_it_lost,) = (choice.average for choice in found.choices if choice.llm == newcomer.llm_id)
     assert probabilities(serving, STRANGER)["new"] < before_it_lost
+
+
+def test_pairs_with_an_llm_that_just_joined_are_those_that_people_are_asked(
+    serving: Serving, database: Database
+) -> None:
+    world = demo_bundle()
+    newcomer = LLM(LLMId("new"), "New", "test", "A demo LLM with written answers: short and dry.")
+    said = tuple(replace(r, llm_id=newcomer.llm_id, turns=("Indeed.",)) for r in world.responses[::5])
+    arrival = replace(world, source="test", users=(), comparisons=(), llms=(newcomer,), responses=said)
+    PreferenceStore(database).add_bundle(arrival)
+    with database.read() as session:
+        joined = select(ResponseRow.id).join(LLMRow, LLMRow.id == ResponseRow.llm_id).where(LLMRow.key == "new")
+        its = set(session.scalars(joined))
+    found = Matchmaker(database, serving, Random(0)).score(BRIEF)
+    share = sum(s.weight for s in found if {s.first.id, s.second.id} & its) / sum(s.weight for s in found)
+    assert len(its) == len(world.queries) and share > 0.5  # a third of the pairs
 
 
 def test_many_queries_at_once_are_decided_as_each_alone_and_as_the_page_shows(serving: Serving) -> None:

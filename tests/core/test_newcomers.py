@@ -1,0 +1,110 @@
+"""An LLM that joins after training, in a world whose truth is known."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from core.dataset import PreferenceDataset
+from core.domain import LLM, LLMId, UserId
+from core.errors import InvalidInput
+from core.information import Pairs, worth_asking
+from core.network import PosteriorGAT
+from core.newcomers import _widened
+from core.optimisation import TrainConfig
+from core.routers.gat import GatRouter
+from tests.core.test_gat import LONG, SHORT, STRANGER, UNSEEN
+from tests.planted import LLMS, HashEncoder, two_camps
+
+NEWCOMER = LLM(LLMId("llm-new"), "new", "planted", "writes short replies")
+
+
+@cache
+def three() -> tuple[GatRouter, PreferenceDataset, PreferenceDataset]:
+    """Trained without the LLM of the long camp; all ratings, and those without it."""
+    world = two_camps()
+    fitting, validation, _ = world.among([LLMS[0], *LLMS[2:]]).split("query")
+    router = GatRouter.fit_with_report(fitting, validation, HashEncoder(), TrainConfig(epochs=12))[0]
+    return router, world, world.where((world.llm_a != 1) & (world.llm_b != 1))
+
+
+@cache
+def _welcomed(known: PreferenceDataset) -> GatRouter:
+    return three()[0].with_llm(LLMS[1], known)
+
+
+def test_an_llm_left_out_of_training_finds_its_place_from_what_people_said_of_it() -> None:
+    router, world, _ = three()
+    four = router.with_llm(LLMS[1], world)
+    assert four.llms == (*router.llms, LLMS[1].llm_id) and len(router.llms) == 3
+    picks = {user: four.predict_proba(user, UNSEEN, world).argmax(1) for user in (SHORT, LONG)}
+    assert (picks[LONG] == 3).all() and (picks[SHORT] == 0).all()
+    again = GatRouter.from_bytes(four.to_bytes(), HashEncoder())
+    np.testing.assert_array_equal(again.predict_proba(LONG, UNSEEN, world), four.predict_proba(LONG, UNSEEN, world))
+    with pytest.raises(InvalidInput, match="llm-long"):
+        four.with_llm(LLMS[1], world)
+
+
+def test_an_llm_nobody_compared_gets_a_column_and_moves_nobody_elses_share_against_another() -> None:
+    router, world, _ = three()
+    joined = router.with_llm(NEWCOMER, world)
+    for user in (SHORT, LONG, STRANGER):
+        before, after = router.predict_proba(user, UNSEEN, world), joined.predict_proba(user, UNSEEN, world)
+        assert (after[:, 3] > 0).all()
+        np.testing.assert_allclose(after[:, :3] / after[:, :3].sum(1, keepdims=True), before, atol=1e-5)
+
+
+def test_a_second_newcomer_leaves_the_first_where_it_is() -> None:
+    router, world, _ = three()
+    four = router.with_llm(LLMS[1], world)
+    five = four.with_llm(NEWCOMER, world)
+    assert five.llms == (*four.llms, NEWCOMER.llm_id)
+    before, after = four.predict_proba(LONG, UNSEEN, world), five.predict_proba(LONG, UNSEEN, world)
+    np.testing.assert_allclose(after[:, :4] / after[:, :4].sum(1, keepdims=True), before, atol=1e-5)
+    again = GatRouter.from_bytes(five.to_bytes(), HashEncoder())
+    first, second = (r.predict_draws(LONG, UNSEEN, world, 20, seed=1) for r in (five, again))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_newcomers_score_is_linear_in_its_place() -> None:
+    """What the regression solves for is what the network then says."""
+    network, random = three()[0].network, torch.Generator().manual_seed(0)
+    place = torch.randn(4 * network.shape.hidden + 1, generator=random, dtype=torch.float64)
+    z, w = (torch.randn(6, size, generator=random) for size in (network.shape.hidden, len(network.mu)))
+    vector = torch.randn(network.shape.dim, generator=random)
+    with torch.no_grad():
+        wider: PosteriorGAT = _widened(network, vector, place, torch.eye(len(place)).double(), torch.zeros(0))
+        nodes = wider.states(torch.zeros(6, network.shape.dim), torch.zeros(6).long(), torch.zeros(4, len(vector)))
+        described = wider.llm(torch.stack([torch.zeros_like(vector)] * 3 + [vector])) + wider.llm_free
+        phi, base = wider.features(nodes._replace(z=z, v=described))
+        told = base[:, -1] + (phi[:, -1] * w).sum(-1)
+        torch.testing.assert_close(told, network.worth(z, w) @ place.float(), atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_not_known_of_a_newcomer_shows_in_draws_until_it_was_compared() -> None:
+    router, world, without = three()
+
+    def spread(known: PreferenceDataset) -> float:
+        """Of the newcomer's score less that of the first LLM, over draws; the person's own ratings are the same."""
+        logs = np.log(_welcomed(known).predict_draws(LONG, UNSEEN, without, 400))
+        return float((logs[..., 3] - logs[..., 0]).std(0).mean())
+
+    assert spread(without) > 1.5 * spread(world)
+    before, after = (np.log(r.predict_draws(LONG, UNSEEN, without, 20)) for r in (router, _welcomed(without)))
+    np.testing.assert_allclose(after[..., 0] - after[..., 2], before[..., 0] - before[..., 2], atol=1e-4)
+
+
+def test_pairs_with_a_newcomer_are_the_ones_worth_asking_until_it_is_known() -> None:
+    _, world, without = three()
+    every = [(q, a, b) for q in range(len(UNSEEN)) for a in range(4) for b in range(a + 1, 4)]
+    pairs = Pairs(*np.array(every, np.int64).T)
+
+    def gain(known: PreferenceDataset, user: UserId) -> float:
+        """Of all pairs with the newcomer among those worth asking."""
+        found = worth_asking(_welcomed(known), user, UNSEEN, pairs, without.of_user(user))
+        new = (pairs.llm_a[found.positions] == 1) | (pairs.llm_b[found.positions] == 1)
+        return float(found.weights[new].sum())
+
+    for user in (SHORT, LONG):
+        assert gain(without, user) > 2 * gain(world, user)
