@@ -229,6 +229,7 @@ def test_comparisons_of_a_newcomer_are_planned_from_who_and_what_and_never_from_
     world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(coldstart_module, "router_class", {"planner": PlanningRouter}.__getitem__)
+    monkeypatch.setattr(coldstart_module, "ROUNDS", (20, 40))
     coldstart(Plan(world_folder, 24, 20, 1, ("planner",), ("all",), ("llms",)), tmp_path / "out.json")
     llms = [r for r in rows_of(tmp_path / "out.json") if r["part"] == "new_llm"]
     planned = [(r["llm"], r["shown"]) for r in llms if r["how"] == "planned"]
@@ -247,7 +248,7 @@ def test_comparisons_of_a_newcomer_are_planned_from_who_and_what_and_never_from_
         coldstart_module._Newcomer(few, recorded, truth, 4, np.zeros(0))._planned(router, 0)
         for recorded in (world.train, turned)
     ]
-    np.testing.assert_array_equal(*(rows[:20] for rows in asked))
+    np.testing.assert_array_equal(asked[0][:20], asked[1][:20])
     first = world.train.where(asked[0][:20])
     assert ((first.llm_a == 4) | (first.llm_b == 4)).all()
     assert len(set(asked[0])) == len(asked[0]) and len(set(first.user)) == 20  # nobody twice in a round
