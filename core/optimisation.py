@@ -23,7 +23,7 @@ from core.responses import expected_traits
 
 # With more people than these, a validation reads so many of them, evenly spread: who is read costs time, and what makes
 # one validation differ from the next is which queries were held out, not which people.
-VALIDATED = 200
+VALIDATED = 400
 # (at most so many ratings, noise): what few ratings say of a query is soon learned by heart, and noise keeps from it.
 NOISES = ((15_000, 4.0), (30_000, 2.0))
 LEAST_NOISE = 1.0
