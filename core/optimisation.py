@@ -45,6 +45,7 @@ class TrainConfig:
     patience: int = 10  # epochs without a better validation loss before stopping
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"  # of linear layers in training: float32, bfloat16; auto: bfloat16 on a GPU that has it
     response_aware: bool = True  # learn from what differed between the two answers, where the data tell
 
     def __post_init__(self) -> None:
@@ -59,6 +60,10 @@ class TrainConfig:
                 raise InvalidInput(f"Training setting '{name}' is {value}; it must lie between {low} and {high}.")
         if self.device not in ("auto", "cpu", "cuda"):
             raise InvalidInput(f"Training setting 'device' is '{self.device}'; it must be auto, cpu or cuda.")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise InvalidInput(
+                f"Training setting 'precision' is '{self.precision}'; it must be auto, float32 or bfloat16."
+            )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -137,6 +142,33 @@ def fit_network(
     return FittedNetwork(fit.network.cpu().eval(), fit.graph.tasks, report)
 
 
+class MixedPrecision(PosteriorGAT):
+    """The same network with its nodes' and edges' linear layers in bfloat16 while it is trained. Attention, solves and
+    losses stay in float32, which they need, and so does everything in evaluation: what is served has no other numbers.
+    """
+
+    def states(self, queries: Tensor, tasks: Tensor, llms: Tensor, noise: float = 0.0) -> Nodes:
+        """See `PosteriorGAT`."""
+        with self._mixed():
+            nodes = super().states(queries, tasks, llms, noise)
+        return Nodes(*(state.float() for state in nodes))
+
+    def contrast(self, nodes: Nodes, ratings: Ratings) -> tuple[Tensor, Tensor]:
+        """See `PosteriorGAT`."""
+        with self._mixed():
+            delta, offset = super().contrast(nodes, ratings)
+        return delta.float(), offset.float()
+
+    def _mixed(self) -> torch.autocast:
+        return torch.autocast(self.mu.device.type, torch.bfloat16, enabled=self.training)
+
+
+def _network_class(precision: str, device: torch.device) -> type[PosteriorGAT]:
+    if precision == "auto":
+        precision = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+    return MixedPrecision if precision == "bfloat16" else PosteriorGAT
+
+
 class Fit:
     """One fit: the graph on its device, the network, and the loop."""
 
@@ -156,7 +188,7 @@ class Fit:
         dim = self.graph.data["query"].x.shape[1]
         traits = train_part.traits.shape[1] if config.response_aware and (train_part.response_a >= 0).any() else 0
         shape = NetworkShape(dim, len(self.graph.tasks), len(train_part.llms), config.hidden, config.dropout, traits)
-        self.network = PosteriorGAT(shape)
+        self.network = _network_class(config.precision, self.device)(shape)
         self.expected = self._learn_traits(train_part).to(self.device)  # [Q, L, T]
         self.network.to(self.device)
 

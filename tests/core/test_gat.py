@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from core.dataset import PreferenceDataset
 from core.domain import Comparison, Outcome, Query, UserId
 from core.errors import CorruptArtifact, InvalidInput, TrainingCancelled
+from core.evaluation import evaluate, predict_pairs
 from core.explain import explain
 from core.graph import RATED_BY, SIDE_A, build_graph
 from core.network import NetworkShape, PosteriorGAT, ratings_of
-from core.optimisation import Epoch, Fit, TrainConfig, noise_for, resolve_device
+from core.optimisation import Epoch, Fit, TrainConfig, fit_network, noise_for, resolve_device
 from core.routers.gat import GatRouter
 from tests.planted import LLMS, HashEncoder, comparison, liking, two_camps
 
@@ -276,7 +277,9 @@ def test_what_the_callback_raises_ends_the_fit() -> None:
     assert [epoch.number for epoch in heard] == [1]
 
 
-@pytest.mark.parametrize("bad", [{"epochs": 0}, {"learning_rate": 2.0}, {"noise": float("nan")}, {"device": "tpu"}])
+@pytest.mark.parametrize(
+    "bad", [{"epochs": 0}, {"learning_rate": 2.0}, {"noise": float("nan")}, {"device": "tpu"}, {"precision": "int8"}]
+)
 def test_a_training_setting_out_of_range_is_named(bad) -> None:
     with pytest.raises(InvalidInput, match=next(iter(bad))):
         TrainConfig(**bad)
@@ -291,6 +294,30 @@ def test_gpu_and_cpu_agree() -> None:
     router, world = trained()
     on_gpu = GatRouter.from_bytes(router.to_bytes(), HashEncoder(), device="cuda")
     assert np.abs(on_gpu.predict_proba(SHORT, UNSEEN, world) - router.predict_proba(SHORT, UNSEEN, world)).max() < 1e-3
+    fitting, validation, _ = world.split("query")
+    for precision in ("float32", "auto"):
+        config = TrainConfig(epochs=12, device="cuda", precision=precision)
+        fitted = GatRouter.fit_with_report(fitting, validation, HashEncoder(), config)[0]
+        losses = [evaluate(predict_pairs(each, validation, fitting)).log_loss.value for each in (fitted, router)]
+        assert abs(losses[0] - losses[1]) < 0.05
+
+
+def test_training_in_mixed_precision_comes_to_the_same_and_what_is_served_is_in_single() -> None:
+    fitting, validation, _ = two_camps(ratings=30).split("query")
+    fits = [
+        fit_network(fitting, validation, HashEncoder(), TrainConfig(epochs=8, precision=precision, device="cpu"))
+        for precision in ("float32", "bfloat16")
+    ]
+    single, mixed = (min(epoch.validation_loss for epoch in fit.report.curve) for fit in fits)
+    assert single < 0.4 and abs(mixed - single) < 0.02
+    assert fits[0].report.curve[0].train_loss != fits[1].report.curve[0].train_loss
+    assert {tensor.dtype for tensor in fits[1].network.state_dict().values()} == {torch.float32}
+    loaded = PosteriorGAT(fits[1].network.shape).eval()
+    loaded.load_state_dict(fits[1].network.state_dict())
+    graph = build_graph(fitting, HashEncoder())
+    with torch.no_grad():
+        for part, same in zip(fits[1].network.nodes(graph), loaded.nodes(graph), strict=True):
+            assert torch.equal(part, same)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
