@@ -40,7 +40,10 @@ def quality_command(
     ] = "50",
     seeds: Seeds = 1,
     routers: Routers = "",
-    losers: Annotated[int, typer.Option(min=1, help="Dense only: pairs made of each best of N.")] = 1,
+    losers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Dense only: how many of each best of N's losers are told; all by default."),
+    ] = None,
     out: Out = None,
 ) -> None:
     """Every router: top-1, utility, log-loss, ECE on unseen queries; fit CPU, prediction time, peak memory."""

@@ -21,6 +21,7 @@ from core import optimisation
 from core.calibration import inverse_temperature
 from core.errors import InvalidInput
 from core.evaluation import Estimate, over_users, predict_pairs
+from core.luce import Said
 from core.network import PosteriorGAT, Ratings
 from core.optimisation import TrainConfig
 from core.routers.folds import folds_of
@@ -45,8 +46,8 @@ class WithoutAttention(PosteriorGAT):
 class WithoutPosterior(PosteriorGAT):
     """The person's weights are what attention gathered: nothing is solved for."""
 
-    def _newton(self, mu: Tensor, dense: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        _, precision = super()._newton(mu, dense, weight)
+    def _newton(self, mu: Tensor, dense: Tensor, said: Said) -> tuple[Tensor, Tensor]:
+        _, precision = super()._newton(mu, dense, said)
         return mu, precision
 
 

@@ -30,7 +30,7 @@ class Cell:
     folder: Path
     users: int
     ratings: Ratings
-    losers: int
+    losers: int | None
     router: str
     seed: int
 

@@ -29,7 +29,7 @@ class Line:
 
 
 def quality(
-    folder: Path, users: int, ratings: Ratings, seeds: int, losers: int, routers: Sequence[str], out: Path | None
+    folder: Path, users: int, ratings: Ratings, seeds: int, losers: int | None, routers: Sequence[str], out: Path | None
 ) -> bool:
     """Measure, print the table, write `{"rows":
 

@@ -67,15 +67,14 @@ class Truth:
     scale: float
 
 
-def load_world(folder: Path, users: int, ratings: Ratings, losers: int = 1) -> World:
+def load_world(folder: Path, users: int, ratings: Ratings, losers: int | None = None) -> World:
     """The first `users` users with their first `ratings` pairs each, or with their best of N for every train and val
     query.
 
-    Dense: "best of N" is turned into pairs of the winner and `losers` LLMs drawn at random from the others, sides
-    shuffled. One by default: a choice among N is one item of information and must not count as N - 1 independent
-    ratings (docs: science, likelihoods), for whatever a router weighs by counting (shrinkage, intervals) would then
-    be sure much too early; only the network knows which are one choice. A random loser keeps the mean loss over all
-    losers unbiased. Which losers is part of the data: the same for every router and seed.
+    Dense: "best of N" is turned into pairs of the winner and each of the others, sides shuffled, which carry that
+    they are one choice: it is one item of information and must not count as N - 1 independent ratings (docs: science,
+    likelihoods). With `losers`, only so many of the others, drawn at random. Which they are is part of the data: the
+    same for every router and seed.
     """
     with _reading(folder):
         queries, query_vectors = _queries(folder)
@@ -178,7 +177,8 @@ class _Index:
         outcome = np.array([OUTCOMES.index(Outcome(word)) for word in table["outcome"]], np.int8)
         return self._dataset(user, query, a, b, outcome)
 
-    def dense(self, folder: Path, losers: int) -> tuple[PreferenceDataset, PreferenceDataset]:
+    def dense(self, folder: Path, losers: int | None) -> tuple[PreferenceDataset, PreferenceDataset]:
+        losers = len(self.llms) - 1 if losers is None else losers
         if not 1 <= losers < len(self.llms):
             raise InvalidInput(f"From 1 to {len(self.llms) - 1} losers can be drawn for each best of N, not {losers}.")
         table = pq.read_table(folder / "best.parquet", filters=[("user_id", "in", list(self.users))]).to_pydict()

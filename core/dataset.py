@@ -109,8 +109,12 @@ class PreferenceDataset:
         table = np.array(columns, np.int32).reshape(-1, 5)
         user, query, llm_a, llm_b, outcome = (np.ascontiguousarray(column) for column in table.T)
         time = np.array([_seconds(c.rated_at) for c in comparisons], float)
+        made = {key: i for i, key in enumerate(dict.fromkeys(c.choice for c in comparisons if c.choice))}
+        choice = np.array([made.get(c.choice, -1) for c in comparisons], np.int64)
         ids = np.arange(len(table), dtype=np.int64)
-        return cls(names, queries, llms, user, query, llm_a, llm_b, outcome.astype(np.int8), time, ids)
+        return cls(
+            names, queries, llms, user, query, llm_a, llm_b, outcome.astype(np.int8), time, ids, choice=choice
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.user)
@@ -130,18 +134,67 @@ class PreferenceDataset:
         return place
 
     @property
-    def weight(self) -> NDArray[np.float32]:
-        """[N]: how much each comparison tells beside one that stands for itself.
+    def items(self) -> int:
+        """How many choices people made: a comparison that stands for itself is one, all that one choice became too."""
+        return len(np.unique(self._item))
+
+    @property
+    def item_within_user(self) -> NDArray[np.int64]:
+        """[N]: how many choices of the same user were begun before that of each; a comparison that stands for itself is
+        one.
+        """
+        if (self.choice < 0).all():
+            return self.place_within_user
+        _, begun, item = np.unique(self._item, return_index=True, return_inverse=True)
+        place = np.empty(len(begun), np.int64)
+        order = np.lexsort((begun, self.user[begun]))
+        users = self.user[begun][order]
+        place[order] = np.arange(len(begun)) - np.searchsorted(users, users)
+        return place[item]
+
+    @property
+    def _item(self) -> NDArray[np.int64]:
+        """[N]: a number of its own for each choice of a person, below 0 for a comparison that stands for itself."""
+        several, made = np.unique(self.choice, return_inverse=True)
+        return np.asarray(
+            np.where(self.choice < 0, -1 - np.arange(len(self)), self.user.astype(np.int64) * len(several) + made)
+        )
+
+    @property
+    def stage(self) -> NDArray[np.int64]:
+        """[N]: equal, and not negative, in comparisons that are one choice of a winner among several (or of a loser),
+        and so one factor of the likelihood; numbered by users, -1 where a comparison is a factor of its own.
+
+        Of one person's choice, what the same LLM won twice or more is one stage, and what is left and was lost by the
+        same LLM is another. So the best of K is one, best and worst of K are two (Marley and Louviere, 2005), and a
+        ranking written as all its pairs is Plackett and Luce's: the best, then the best of the others, and so on.
+        """
+        found = np.full(len(self), -1, np.int64)
+        several = np.flatnonzero((self.choice >= 0) & (self.label != 0.5))
+        if not len(several):
+            return found
+        a, b, first = self.llm_a[several], self.llm_b[several], self.label[several] == 1
+        made = self._item[several]
+        won, lost = (made * len(self.llms) + np.where(first, *sides) for sides in ((a, b), (b, a)))
+        _, row, wins = np.unique(won, return_inverse=True, return_counts=True)
+        key = 2 * np.where(wins[row] > 1, won, lost) + (wins[row] == 1)
+        _, row, size = np.unique(key, return_inverse=True, return_counts=True)
+        found[several] = np.where(size[row] > 1, row, -1)
+        return found
+
+    @property
+    def weight(self) -> Floats:
+        """[N]: how much each comparison tells beside one that stands for itself, for who counts comparisons.
 
         A choice among K answers that became m = K - 1 comparisons is one item, not m: 2 / (m + 1) for each. So together
         they have the Fisher information of a softmax over K equal answers whose features vary alike: (1 - 1/K) of their
         variance, where each comparison alone has 1/4 of twice that variance.
         """
-        if (self.choice < 0).all():
-            return np.ones(len(self), np.float32)
-        number = np.unique(self.choice, return_inverse=True)[1]
-        _, group, size = np.unique(number * len(self.users) + self.user, return_inverse=True, return_counts=True)
-        return np.where(self.choice < 0, 1.0, 2.0 / (size[group] + 1.0)).astype(np.float32)
+        stage = self.stage
+        if (stage < 0).all():
+            return np.ones(len(self))
+        _, row, size = np.unique(stage, return_inverse=True, return_counts=True)
+        return np.asarray(np.where(stage < 0, 1.0, 2 / (size[row] + 1)))
 
     @cached_property
     def user_row(self) -> dict[UserId, int]:

@@ -30,8 +30,9 @@ class RoutingGraph:
     dim], `data["user"].num_nodes` = U. Each of the E ratings is one edge at the same position of `RATED_BY`, `SIDE_A`
     and `SIDE_B` (`edge_index` [2, E], sorted by user); `data[RATED_BY].label` [E] is 1 where A was preferred, 0 for B,
     1/2 for neither, `traits` [E, T] the traits of the answer by A minus those of the answer by B (not a number where
-    unknown), `weight` [E] how much the rating tells and `choice` [E] which ratings were one choice, numbered from 0, -1
-    for those that were not (see `PreferenceDataset`), and `row` [E] the rating's position in the dataset it came from.
+    unknown), `weight` [E] how much the rating tells, `choice` [E] which ratings were one choice, numbered from 0, and
+    `stage` [E] which of them are one factor of the likelihood, each -1 for those that stand alone (see
+    `PreferenceDataset`), and `row` [E] the rating's position in the dataset it came from.
     """
 
     data: HeteroData
@@ -60,7 +61,8 @@ def build_graph(visible: PreferenceDataset, encoder: TextEncoder, tasks: Sequenc
     edges = data[RATED_BY]
     edges.label = torch.from_numpy(visible.label[order].astype(np.float32))  # [E]
     edges.traits = torch.from_numpy(trait_differences(visible)[order])  # [E, T]
-    edges.weight = torch.from_numpy(visible.weight[order])  # [E]
+    edges.weight = torch.from_numpy(visible.weight[order].astype(np.float32))  # [E]
+    edges.stage = torch.from_numpy(visible.stage[order])  # [E]
     several, number = np.unique(visible.choice[order], return_inverse=True)
     edges.choice = torch.from_numpy(number.astype(np.int64) - int((several < 0).any()))  # [E]
     edges.row = torch.from_numpy(order.astype(np.int64))  # [E]

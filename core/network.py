@@ -22,6 +22,7 @@ from torch_geometric.utils import to_dense_batch
 
 from core.dropout import Dropout
 from core.graph import RATED_BY, SIDE_A, SIDE_B, RoutingGraph
+from core.luce import Said
 
 NEWTON_STEPS = 3
 CONVERGED_STEPS = 30
@@ -36,8 +37,9 @@ TRAIT_PRECISION = 5.0
 
 class Ratings(NamedTuple):
     """E rating edges sorted by user: `query`, `user`, `llm_a`, `llm_b` [E] rows of the graph, `label` [E] in {0, 1/2,
-    1}, `weight` [E] how much each tells, `choice` [E] equal and not negative where several were one choice, `traits`
-    [E, T] what differed between the answers (T = 0, or not a number, where they are unknown).
+    1}, `weight` [E] how much each tells, `choice` [E] equal and not negative where several were one choice, `stage` [E]
+    likewise where they are one factor of the likelihood, `traits` [E, T] what differed between the answers (T = 0, or
+    not a number, where they are unknown).
     """
 
     query: Tensor
@@ -47,6 +49,7 @@ class Ratings(NamedTuple):
     label: Tensor
     weight: Tensor
     choice: Tensor
+    stage: Tensor
     traits: Tensor
 
     def where(self, mask: Tensor) -> "Ratings":
@@ -69,6 +72,7 @@ def ratings_of(graph: RoutingGraph) -> Ratings:
         graph.data[RATED_BY].label,
         graph.data[RATED_BY].weight,
         graph.data[RATED_BY].choice,
+        graph.data[RATED_BY].stage,
         graph.data[RATED_BY].traits,
     )
 
@@ -220,9 +224,9 @@ class PosteriorGAT(nn.Module):
         """The posterior of each of `users` users given their ratings; a user without any has the prior."""
         delta, offset = self.contrast(nodes, ratings)
         mu, attention = self._prior_mean(nodes, ratings, delta, users)
-        columns = torch.cat([delta, offset[:, None], ratings.label[:, None], ratings.weight[:, None]], -1)
-        dense, _ = to_dense_batch(columns, ratings.user, batch_size=users)  # [U, K, D + 3], 0 where there is no rating
-        w, precision = self._newton(mu, dense[..., :-1], dense[..., -1])
+        columns = torch.cat([delta, offset[:, None]], -1)
+        dense, rated = to_dense_batch(columns, ratings.user, batch_size=users)  # [U, K, D + 1], 0 where none is
+        w, precision = self._newton(mu, dense, Said.of(ratings.label, ratings.stage, ratings.user, rated))
         return Posterior(w, precision, attention)
 
     def _prior_mean(self, nodes: Nodes, ratings: Ratings, delta: Tensor, users: int) -> tuple[Tensor, Tensor]:
@@ -235,20 +239,21 @@ class PosteriorGAT(nn.Module):
         n = torch.bincount(ratings.user, ratings.weight, minlength=users)[:, None]  # [U, 1]
         return self.mu + gathered * n / (n + 3 * F.softplus(self.tau)), alpha[:, 0]
 
-    def _newton(self, mu: Tensor, dense: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        delta, offset, label = dense[..., :-2], dense[..., -2], dense[..., -1]
+    def _newton(self, mu: Tensor, dense: Tensor, said: Said) -> tuple[Tensor, Tensor]:
+        delta, offset = dense[..., :-1], dense[..., -1]
         prior = torch.diag(F.softplus(self.log_precision))  # [D, D]
+
+        def margin(w: Tensor) -> Tensor:
+            return offset + (delta @ w[..., None])[..., 0]  # [U, K]
 
         def derivatives(w: Tensor) -> tuple[Tensor, Tensor]:
             """Gradient [U, D] of the log-posterior at w, and its negative Hessian [U, D, D]."""
-            p = torch.sigmoid(offset + (delta @ w[..., None])[..., 0])  # [U, K]
-            gradient = (delta * ((label - p) * weight)[..., None]).sum(1) - (w - mu) @ prior
-            return gradient, delta.mT @ ((p * (1 - p) * weight)[..., None] * delta) + prior
+            slope, curvature = said.derivatives(margin(w), delta)
+            return -(delta * slope[..., None]).sum(1) - (w - mu) @ prior, curvature + prior
 
         def objective(w: Tensor) -> Tensor:
             """Negative log-posterior [U] at w, up to a constant."""
-            margin = offset + (delta @ w[..., None])[..., 0]  # [U, K]
-            return ((F.softplus(margin) - label * margin) * weight).sum(1) + ((w - mu) @ prior * (w - mu)).sum(1) / 2
+            return said.loss(margin(w)) + ((w - mu) @ prior * (w - mu)).sum(1) / 2
 
         # In training the steps are few, for speed. Who is served may contradict all they said before, far from the
         # prior mean: there Newton's full step overshoots, so it is halved until it improves, and repeated until done.

@@ -11,22 +11,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from core.dataset import PreferenceDataset
 from core.encoders import TextEncoder
 from core.errors import InvalidInput, NotEnoughData
 from core.graph import RoutingGraph, build_graph
+from core.luce import Said
 from core.network import NetworkShape, Nodes, PosteriorGAT, Ratings, ratings_of
 from core.responses import expected_traits
 
 # With more people than these, a validation reads so many of them, evenly spread: who is read costs time, and what makes
 # one validation differ from the next is which queries were held out, not which people.
-VALIDATED = 400
+VALIDATED, VALIDATED_RATINGS = 400, 40_000
 # (at most so many ratings, noise): what few ratings say of a query is soon learned by heart, and noise keeps from it.
 NOISES = ((15_000, 4.0), (30_000, 2.0))
 LEAST_NOISE = 1.0
+# Of a choice among more, a step reads about so many of the losers, drawn anew: it is still a choice among those that
+# are left, and costs as much less.
+LOSERS = 3
 
 
 @dataclass(frozen=True)
@@ -176,15 +179,17 @@ class Fit:
         self, train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder, config: TrainConfig
     ) -> None:
         self.config, self.device = config, resolve_device(config.device)
-        self.noise = noise_for(len(train_part)) if config.noise is None else config.noise
+        self.noise = noise_for(train_part.items) if config.noise is None else config.noise
         torch.manual_seed(config.seed)
         self.random = np.random.default_rng(config.seed)
         self.graph = build_graph(train_part, encoder).to(self.device)
         self.edges = ratings_of(self.graph)
-        self.read, self.held_out = self._read(build_graph(validation, encoder, self.graph.tasks).to(self.device))
         counts = torch.bincount(self.edges.user.cpu(), minlength=len(train_part.users))
         self.start = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])  # CSR over users
         self.raters = counts.nonzero()[:, 0]
+        self.read, self.held_out = self._read(build_graph(validation, encoder, self.graph.tasks).to(self.device))
+        _, stage, size = torch.unique(self.edges.stage, return_inverse=True, return_counts=True)
+        self.read_share = torch.where(self.edges.stage < 0, 1.0, LOSERS / size[stage])  # [E]
         dim = self.graph.data["query"].x.shape[1]
         traits = train_part.traits.shape[1] if config.response_aware and (train_part.response_a >= 0).any() else 0
         shape = NetworkShape(dim, len(self.graph.tasks), len(train_part.llms), config.hidden, config.dropout, traits)
@@ -196,7 +201,9 @@ class Fit:
         """What some of the people said and what they held out, with these people as users 0, 1, 2, ..."""
         held_out = ratings_of(validation).unanswered()
         people = held_out.user.unique()
-        people = people[:: -(-len(people) // VALIDATED) or 1].contiguous()
+        each = max(len(self.edges.user) / max(len(self.raters), 1), 1)
+        most = max(min(VALIDATED, round(VALIDATED_RATINGS / each)), 1)
+        people = people[:: -(-len(people) // most) or 1].contiguous()
 
         def theirs(ratings: Ratings) -> Ratings:
             found = ratings.where(torch.isin(ratings.user, people))
@@ -277,7 +284,11 @@ class Fit:
         local = torch.repeat_interleave(torch.arange(len(chosen)), count)
         within = torch.arange(int(count.sum())) - torch.repeat_interleave(count.cumsum(0) - count, count)
         picked = (first[local] + within).to(self.device)
-        return self.edges.where(picked)._replace(user=local.to(self.device)), len(chosen)
+        local = local.to(self.device)
+        if not (self.edges.stage >= 0).any():
+            return self.edges.where(picked)._replace(user=local), len(chosen)
+        some = torch.rand(len(picked), device=self.device) < self.read_share[picked]
+        return _weighed(self.edges.where(picked[some])._replace(user=local[some])), len(chosen)
 
     def _tasks_dropped(self) -> RoutingGraph:
         task = self.graph.data["query"].task
@@ -287,9 +298,9 @@ class Fit:
         return replace(self.graph, data=data)
 
     def _loss(self, nodes: Nodes, ratings: Ratings, w: Tensor) -> Tensor:
-        """Bradley-Terry: -log sigma(s_a - s_b), a tie counting half for either side, in the mean by weight."""
-        weight = ratings.weight / ratings.weight.mean()
-        return F.binary_cross_entropy_with_logits(self.network.margins(nodes, ratings, w), ratings.label, weight)
+        """Bradley-Terry, a tie counting half for either side, and Luce's for a choice; in the mean by weight."""
+        margin = self.network.margins(nodes, ratings, w)
+        return Said.together(ratings.label, ratings.stage).loss(margin[None])[0] / ratings.weight.sum()
 
     @torch.no_grad()
     def _validate(self) -> float:
@@ -297,3 +308,9 @@ class Fit:
         nodes = self.network.nodes(self.graph)
         posterior = self.network.posterior(nodes, self.read, int(self.held_out.user.max()) + 1)
         return float(self._loss(nodes, self.held_out, posterior.w))
+
+
+def _weighed(ratings: Ratings) -> Ratings:
+    """With weights for as much of each choice as is left: see `PreferenceDataset.weight`."""
+    _, stage, size = torch.unique(ratings.stage, return_inverse=True, return_counts=True)
+    return ratings._replace(weight=torch.where(ratings.stage < 0, 1.0, 2 / (size[stage] + 1)))

@@ -49,4 +49,6 @@ class BestLLMRouter(StoredRouter):
 def population_counts(ratings: PreferenceDataset) -> WinCounts:
     """[L] wins and games of each LLM over everyone."""
     nobody = np.zeros(len(ratings), np.int64)
-    return WinCounts.by_group(nobody, 1, ratings.llm_a, ratings.llm_b, ratings.label, len(ratings.llms)).total()
+    return WinCounts.by_group(
+        nobody, 1, ratings.llm_a, ratings.llm_b, ratings.label, len(ratings.llms), ratings.weight
+    ).total()

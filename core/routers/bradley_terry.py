@@ -31,7 +31,8 @@ class BradleyTerryRouter:
     ) -> Self:
         """Closed over `train_part`; without any rating every LLM is equal. Validation and texts are not used."""
         prior = np.zeros(len(train_part.llms))
-        fitted = bradley_terry(train_part.llm_a, train_part.llm_b, train_part.label, prior, PRIOR_PRECISION)
+        columns = train_part.llm_a, train_part.llm_b, train_part.label
+        fitted = bradley_terry(*columns, prior, PRIOR_PRECISION, train_part.weight)
         return cls(tuple(m.llm_id for m in train_part.llms), fitted.value)
 
     def predict_proba(

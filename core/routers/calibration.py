@@ -6,6 +6,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.routers.factors import Factors
+
 Floats = NDArray[np.float64]
 Knobs = TypeVar("Knobs")
 
@@ -22,24 +24,24 @@ class Calibrated(NamedTuple):
     loss: float
 
 
-def calibrate(margin: Floats, label: Floats) -> Calibrated:
+def calibrate(margin: Floats, label: Floats, stage: NDArray[np.integer] | None = None) -> Calibrated:
     """The scale c in 0..50 with the least log-loss of P(A over B) = sigma(c * margin), by Newton; 1 without any rating.
 
-    `margin` [N] is the score of A minus that of B, `label` [N] 1 for A, 0 for B, 1/2 for neither.
+    `margin` [N] is the score of A minus that of B, `label` [N] 1 for A, 0 for B, 1/2 for neither. Ratings of one
+    `stage` [N] are one choice among several (see `PreferenceDataset`).
     """
     if not len(label):
         return Calibrated(1.0, 0.0)
-    scale = 1.0
+    scale, said = 1.0, Factors.of(label, stage)
     for _ in range(30):
-        p = 1 / (1 + np.exp(-np.clip(scale * margin, -500, 500)))
-        gradient = margin @ (p - label) + PRIOR_PRECISION * (scale - 1)
-        curvature = (margin * margin) @ (p * (1 - p)) + PRIOR_PRECISION
+        gradient = margin @ said.slope(scale * margin) + PRIOR_PRECISION * (scale - 1)
+        curvature = said.curvature(scale * margin, margin[:, None]).item() + PRIOR_PRECISION
         # Never more than double or a tenth at once: far out the curve is flat and a full step would overshoot.
         proposed = float(np.clip(scale - gradient / curvature, scale / 10, 2 * scale + 0.1))
         step, scale = proposed - scale, min(proposed, LARGEST_SCALE)
         if abs(step) < 1e-7:
             break
-    return Calibrated(scale, log_loss(scale * margin, label))
+    return Calibrated(scale, said.mean_loss(scale * margin))
 
 
 def log_loss(margin: Floats, label: Floats) -> float:

@@ -33,19 +33,21 @@ class Descent(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """N ratings as tensors [N]: rows of users and queries, columns of LLMs, labels."""
+    """N ratings as tensors [N]: rows of users and queries, columns of LLMs, labels, weights (1 in the mean)."""
 
     user: Tensor
     query: Tensor
     a: Tensor
     b: Tensor
     label: Tensor
+    weight: Tensor
 
     @classmethod
     def of(cls, ratings: PreferenceDataset) -> Self:
         """The columns of a dataset."""
         columns = (ratings.user, ratings.query, ratings.llm_a, ratings.llm_b, ratings.label)
-        return cls(*(tensor(column) for column in columns))
+        weight = ratings.weight / max(float(ratings.weight.mean()), 1e-9) if len(ratings) else ratings.weight
+        return cls(*(tensor(column) for column in (*columns, weight)))
 
 
 def descend(
@@ -121,7 +123,7 @@ def noisy(vectors: Tensor, noise: float) -> Tensor:
 def pair_log_loss(scores: Tensor, ratings: Columns) -> Tensor:
     """Mean Bradley-Terry log-loss of scores [Q, L] that are the same for everyone."""
     margin = scores[ratings.query, ratings.a] - scores[ratings.query, ratings.b]
-    return F.binary_cross_entropy_with_logits(margin, ratings.label)
+    return F.binary_cross_entropy_with_logits(margin, ratings.label, ratings.weight)
 
 
 def network_of(blank: N, weights: dict[str, NDArray[Any]]) -> N:

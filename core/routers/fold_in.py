@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.routers.calibration import log_loss
-from core.routers.win_rates import sigmoid
-
-Floats = NDArray[np.float64]
+from core.routers.factors import Factors
+from core.routers.win_rates import Floats, Rows, sigmoid
 
 NEWTON_STEPS = 25
 AT_ONCE = 2_000_000  # entries of a crowd's deltas: 16 MB
@@ -19,39 +16,40 @@ CONVERGED = 1e-5  # Newton's step: what is left after it is of the order of its 
 
 class Contrast(NamedTuple):
     """N comparisons in features: `delta` [N, D] = x(q, a) - x(q, b), `offset` [N] = s0(q, a) - s0(q, b), `label` [N] in
-    {0, 1/2, 1}.
+    {0, 1/2, 1}, and which of them are one `stage` of a choice, if any are (see `PreferenceDataset`).
     """
 
     delta: Floats
     offset: Floats
     label: Floats
+    stage: Rows | None = None
 
 
 def fold_in(said: Contrast, precision: float, weight: Floats | None = None, start: Floats | None = None) -> Floats:
-    """[D]: the mode of w ~ N(0, I / precision) under P(A over B) = sigma(offset + delta . w), by damped Newton.
+    """[D]: the mode of w ~ N(0, I / precision) under P(A over B) = sigma(offset + delta . w), by damped Newton; a
+    choice among several has the likelihood of a softmax.
 
-    `weight` [N] counts each comparison; 1 without it. `start` [D] is where to begin, such as the mode at another
-    precision. Ridge is blind to rotations and the mode lies in the span of the deltas, so with fewer comparisons than
-    features the solve is of size N.
+    `weight` [N] counts each comparison that stands alone; 1 without it. `start` [D] is where to begin, such as the mode
+    at another precision. Ridge is blind to rotations and the mode lies in the span of the deltas, so with fewer
+    comparisons than features the solve is of size N.
     """
-    delta, offset, label = said
+    delta, offset, label, stage = said
     if len(delta) < delta.shape[1]:
         basis, triangle = np.linalg.qr(delta.T)  # delta = triangle' basis'
         begun = None if start is None else basis.T @ start
-        inner: Floats = basis @ fold_in(Contrast(triangle.T, offset, label), precision, weight, begun)
+        inner: Floats = basis @ fold_in(Contrast(triangle.T, offset, label, stage), precision, weight, begun)
         return inner
-    weight = np.ones(len(label)) if weight is None else weight
+    factors = Factors.of(label, stage, weight)
 
     def objective(w: Floats) -> float:
-        margin = offset + delta @ w
-        return float(weight @ (np.logaddexp(0, margin) - label * margin) + precision / 2 * (w @ w))
+        return factors.loss(offset + delta @ w) + precision / 2 * float(w @ w)
 
     w = np.zeros(delta.shape[1]) if start is None else start
     prior, value = precision * np.eye(delta.shape[1]), objective(w)
     for _ in range(NEWTON_STEPS):
-        p = sigmoid(offset + delta @ w)
-        gradient = delta.T @ (weight * (p - label)) + precision * w
-        step = np.linalg.solve((delta * (weight * p * (1 - p))[:, None]).T @ delta + prior, gradient)
+        margin = offset + delta @ w
+        gradient = delta.T @ factors.slope(margin) + precision * w
+        step = np.linalg.solve(factors.curvature(margin, delta) + prior, gradient)
         size, proposed = 1.0, objective(w - step)
         while proposed > value + 1e-12 * max(abs(value), 1) and size > 1e-6:
             size /= 2
@@ -82,7 +80,7 @@ class Crowd:
         offset, label = np.zeros((len(persons), most)), np.zeros((len(persons), most))
         for row, said in enumerate(persons):
             n = len(said.label)
-            delta[row, :n], offset[row, :n], label[row, :n] = said
+            delta[row, :n], offset[row, :n], label[row, :n], _ = said
         if most >= features:
             return cls(delta, offset, label, None)
         basis, triangle = np.linalg.qr(delta.mT)
@@ -116,9 +114,21 @@ class Crowd:
         return w if self.basis is None else (self.basis @ w[..., None])[..., 0]
 
 
-def crowds(persons: Sequence[Contrast]) -> Iterator[tuple[list[int], Crowd]]:
+class Chooser(NamedTuple):
+    """One person some of whose comparisons are stages of choices: a crowd of their own."""
+
+    said: Contrast
+
+    def modes(self, precision: float) -> Floats:
+        """[1, D]: their `fold_in`."""
+        return fold_in(self.said, precision)[None]
+
+
+def crowds(persons: Sequence[Contrast]) -> Iterator[tuple[list[int], Crowd | Chooser]]:
     """People who said about as much, with their positions: so many at once that their arrays stay small."""
-    order = sorted(range(len(persons)), key=lambda i: len(persons[i].label))
+    chose = [said.stage is not None and bool((said.stage >= 0).any()) for said in persons]
+    yield from (([i], Chooser(persons[i])) for i in np.flatnonzero(chose).tolist())
+    order = sorted(np.flatnonzero(~np.array(chose, bool)).tolist(), key=lambda i: len(persons[i].label))
     while order:
         most, features = persons[order[-1]].delta.shape
         at_once = max(AT_ONCE // max(most * features, 1), 1)
@@ -144,12 +154,13 @@ def best_precision(persons: Iterable[tuple[Contrast, Contrast]], precisions: Seq
     persons = list(persons)
     together = list(crowds([said for said, _ in persons]))
     held_out = [persons[i][1] for some, _ in together for i in some]
-    label = np.concatenate([part.label for part in held_out]) if persons else np.zeros(0)
+    judged = [Factors.of(part.label, part.stage) for part in held_out]
+    total = sum(factors.total for factors in judged)
 
     def loss(precision: float) -> float:
         modes = (w for _, crowd in together for w in crowd.modes(precision))
         margins = [part.offset + part.delta @ w for part, w in zip(held_out, modes, strict=True)]
-        return log_loss(np.concatenate(margins), label) if margins else 0.0
+        return sum(factors.loss(m) for factors, m in zip(judged, margins, strict=True)) / total if total else 0.0
 
     losses = [loss(precision) for precision in precisions]
     best = int(np.argmin(losses))

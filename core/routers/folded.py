@@ -14,6 +14,8 @@ from core.routers.own_ratings import OwnRatings, everyones_ratings, people
 from core.routers.stored import StoredRouter
 from core.routers.win_rates import Floats
 
+PEOPLE_AT_ONCE = 64  # whose comparisons in features are in memory
+
 
 class FoldedRouter(StoredRouter, ABC):
     """What such routers have in common; `precision` is that of people's weights around none."""
@@ -47,7 +49,8 @@ class FoldedRouter(StoredRouter, ABC):
         rated, query = np.unique(asked.query, return_inverse=True)
         queries = tuple(asked.queries[i] for i in rated)
         a, b = asked.llm_a.astype(np.int64), asked.llm_b.astype(np.int64)
-        delta, offset, _ = self._read(OwnRatings(queries, query, a, b, asked.label))
+        every = OwnRatings(queries, query, a, b, asked.label, asked.stage, asked.weight, asked.items)
+        delta, offset, *_ = self._read(every)
         weights = self._weights_of(history.where(np.isin(history.user, asked.user)))
         margin: Floats = offset + (delta * weights[asked.user]).sum(-1)
         return margin
@@ -56,7 +59,11 @@ class FoldedRouter(StoredRouter, ABC):
         """[U, D]: the weights of each of `history.users`, beside everyone's."""
         said = everyones_ratings(history, self.llms)
         inputs = self._inputs(said[0].queries) if said else np.zeros((0, 0))
-        return fold_in_each([self._contrast(own, inputs) for own in said], self.precision, self._features)
+        found = [np.zeros((0, self._features))]
+        for first in range(0, len(said), PEOPLE_AT_ONCE):
+            some = [self._contrast(own, inputs) for own in said[first : first + PEOPLE_AT_ONCE]]
+            found.append(fold_in_each(some, self.precision, self._features))
+        return np.concatenate(found)
 
     def _read(self, said: OwnRatings) -> Contrast:
         return self._contrast(said, self._inputs(said.queries))

@@ -29,7 +29,8 @@ from core.routers.remembered import remembered, remembered_queries
 
 Floats32 = NDArray[np.float32]
 
-PEOPLE_AT_ONCE = 256  # in one batch: the posterior's columns are as long as the longest history in it
+# In one batch: the posterior's columns are as long as the longest history in it.
+PEOPLE_AT_ONCE, RATINGS_AT_ONCE = 256, 60_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +211,10 @@ class GatRouter:
         """The readable ratings of so many people at a time, in the order of `history.users`; also of those without."""
         order = np.argsort(history.user, kind="stable")
         bounds = np.searchsorted(history.user[order], np.arange(len(history.users) + 1))
-        for first in range(0, len(history.users), PEOPLE_AT_ONCE):
-            last = min(first + PEOPLE_AT_ONCE, len(history.users))
+        longest = int(np.diff(bounds).max(initial=1)) or 1
+        at_once = max(min(PEOPLE_AT_ONCE, RATINGS_AT_ONCE // longest), 1)
+        for first in range(0, len(history.users), at_once):
+            last = min(first + at_once, len(history.users))
             some = self._readable(history.where(order[bounds[first] : bounds[last]]))
             yield replace(some, users=history.users[first:last], user=some.user - np.int32(first))
 

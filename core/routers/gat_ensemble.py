@@ -49,7 +49,7 @@ class GatEnsemble:
         members: list[GatRouter] = []
         curve: list[Epoch] = []
         seconds = 0.0
-        networks = networks_for(len(train_part))
+        networks = networks_for(train_part.items)
         device = ""
         for i, fold in enumerate(folds_of(train_part, validation, networks, config.seed)):
             before = len(curve)

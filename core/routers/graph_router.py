@@ -228,7 +228,13 @@ class _Graph:
 def query_llm_edges(ratings: PreferenceDataset) -> Edges:
     """One edge for each query and LLM that was compared there."""
     counts = WinCounts.by_group(
-        ratings.query, len(ratings.queries), ratings.llm_a, ratings.llm_b, ratings.label, len(ratings.llms)
+        ratings.query,
+        len(ratings.queries),
+        ratings.llm_a,
+        ratings.llm_b,
+        ratings.label,
+        len(ratings.llms),
+        ratings.weight,
     )
     population = population_counts(ratings).rate(0.5, POPULATION_STRENGTH)
     query, llm = np.nonzero(counts.games)

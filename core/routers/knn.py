@@ -63,7 +63,13 @@ class KnnRouter(StoredRouter):
         rated, query = np.unique(train_part.query, return_inverse=True)
         vectors = query_vectors([train_part.queries[i] for i in rated], encoder)
         counts = WinCounts.by_group(
-            query, len(rated), train_part.llm_a, train_part.llm_b, train_part.label, len(train_part.llms)
+            query,
+            len(rated),
+            train_part.llm_a,
+            train_part.llm_b,
+            train_part.label,
+            len(train_part.llms),
+            train_part.weight,
         )  # [R, L]
         population = population_counts(train_part).rate(0.5, POPULATION_STRENGTH)
         held_out, row = np.unique(validation.query, return_inverse=True)

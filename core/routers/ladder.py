@@ -99,7 +99,7 @@ class LadderRouter:
         once = EncodedOnce(encoder)
         gat, report = GatEnsemble.fit_with_report(train_part, validation, once, config, on_epoch)
         folds = folds_of(train_part, validation, len(gat.members), config.seed)
-        folds = folds if len(train_part) <= CROSS_FITTED else folds[:1]
+        folds = folds if train_part.items <= CROSS_FITTED else folds[:1]
         fitted = [[rung.fit(*fold, once, seed=config.seed) for rung in LOWER] for fold in folds]
         judged = [[*lower, member] for lower, member in zip(fitted, gat.members, strict=False)]
         knots, pools = fit_weights(judged, folds, SHARES)
@@ -144,7 +144,7 @@ class LadderRouter:
         """Why the rungs weigh what they do for this person: what each was worth on validation to people of about as
         many ratings.
         """
-        n = len(own_ratings(user, history, self.llms).label)
+        n = own_ratings(user, history, self.llms).items
         nearest = int(np.abs(np.log1p(self.knots) - np.log1p(n)).argmin())
         losses = self.losses[nearest].tolist()
         return Why(
@@ -230,8 +230,10 @@ class LadderRouter:
         """See `Batched`. Every rung is asked once for all."""
         *lower, gat = self._sharing_texts()
         top = _log(gat.predict_everyone(queries, history))  # [U, Q, L]
-        rated = [len(own.label) for own in everyones_ratings(history, self.llms)]
-        weights = np.reshape([self.weights_for(n) for n in rated], (len(rated), len(lower) + 1, 1, 1))
+        weights = np.reshape(
+            [self.weights_for(own.items) for own in everyones_ratings(history, self.llms)],
+            (len(history.users), len(lower) + 1, 1, 1),
+        )
         score = weights[:, -1] * top
         for k, rung in enumerate(lower):
             if weights[:, k].any():
@@ -250,7 +252,7 @@ class LadderRouter:
         asked.
         """
         own = None if history is None else history.of_user(user)
-        weights = self.weights_for(len(own_ratings(user, own, self.llms).label))
+        weights = self.weights_for(own_ratings(user, own, self.llms).items)
         logs = np.zeros((len(weights), len(queries), len(self.llms)))
         *lower, gat = self._sharing_texts()
         if weights[-1] or self.llms != self.lower[0].llms:

@@ -94,7 +94,7 @@ class LogisticPerUserRouter(FoldedRouter):
     def _contrast(self, said: OwnRatings, inputs: Floats) -> Contrast:
         """Ratings as rows e_a x z - e_b x z of [L * D] features, offset by what the population's weights say."""
         delta = _blocks(inputs[said.query], said.a, said.b, len(self.llms))
-        return Contrast(delta, delta @ self.weights.ravel(), said.label)
+        return Contrast(delta, delta @ self.weights.ravel(), said.label, said.stage)
 
     @property
     def _features(self) -> int:
@@ -106,9 +106,11 @@ class LogisticPerUserRouter(FoldedRouter):
         size = len(self.llms)
         swapped = train_part.llm_a > train_part.llm_b
         key, place = np.unique(_pairs(train_part, size), return_inverse=True)  # each query and pair once
-        games = np.bincount(place).astype(float)
+        games = np.bincount(place, train_part.weight).astype(float)
         query, a, b = key // (size * size), key // size % size, key % size
-        label = np.bincount(place, np.where(swapped, 1 - train_part.label, train_part.label)) / games
+        label = (
+            np.bincount(place, train_part.weight * np.where(swapped, 1 - train_part.label, train_part.label)) / games
+        )
         said = Contrast(_blocks(z[query], a, b, size), np.zeros(len(key)), label)
         asked = _blocks(held_out, validation.llm_a, validation.llm_b, size)
         found: list[Floats] = []

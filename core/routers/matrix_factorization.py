@@ -116,7 +116,8 @@ class MatrixFactorizationRouter(FoldedRouter):
     def _contrast(self, said: OwnRatings, inputs: Floats) -> Contrast:
         llm, bias = self.factors["llm"].astype(np.float64), self.factors["bias"]
         delta = inputs[said.query] * (llm[said.a] - llm[said.b])
-        return Contrast(delta, delta @ self.factors["weight"] + bias[said.a] - bias[said.b], said.label)
+        offset = delta @ self.factors["weight"] + bias[said.a] - bias[said.b]
+        return Contrast(delta, offset, said.label, said.stage)
 
     @property
     def _features(self) -> int:
@@ -138,11 +139,11 @@ def _fitted(
             picked = torch.randint(len(said.label), (min(BATCH, len(said.label)),))
             batch = Columns(*(column[picked] for column in said))
             margin = network(noisy(vectors, noise), rows, batch)
-            return F.binary_cross_entropy_with_logits(margin, batch.label)
+            return F.binary_cross_entropy_with_logits(margin, batch.label, batch.weight)
 
         def validation_loss() -> float:
             margin = network(held_out_vectors, held_out_rows, held_out)
-            return float(F.binary_cross_entropy_with_logits(margin, held_out.label))
+            return float(F.binary_cross_entropy_with_logits(margin, held_out.label, held_out.weight))
 
         descend(network, loss, validation_loss, PLAN)
     return {name: array for name, array in arrays(network).items() if name != "user"}

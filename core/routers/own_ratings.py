@@ -6,21 +6,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.dataset import LABELS, PreferenceDataset
+from core.dataset import PreferenceDataset
 from core.domain import LLMId, Query, UserId
 from core.routers.remembered import remembered
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-ENOUGH_PEOPLE = 100  # to choose a knob with: beyond them the choice hardly moves and only costs time
+# To choose a knob with: beyond them the choice hardly moves and only costs time.
+ENOUGH_PEOPLE, ENOUGH_RATINGS = 100, 20_000
 
 
 class OwnRatings(NamedTuple):
     """N ratings of one person over just the queries they rated.
 
     `query` [N] is a row of `queries`; `a`, `b` [N] are columns of the router's LLMs; `label` [N] is 1 for A, 0 for B,
-    1/2 for neither.
+    1/2 for neither; `stage` and `weight` [N] are the dataset's. `items` is how many choices that were, each pair one.
     """
 
     queries: tuple[Query, ...]
@@ -28,6 +29,9 @@ class OwnRatings(NamedTuple):
     a: Rows
     b: Rows
     label: Floats
+    stage: Rows
+    weight: Floats
+    items: int
 
     def __bool__(self) -> bool:
         return len(self.label) > 0
@@ -37,7 +41,7 @@ def own_ratings(user: UserId, history: PreferenceDataset | None, llms: Sequence[
     """The ratings of `user` between LLMs in `llms`, in the order given; none for a stranger or without a history."""
     nothing = np.zeros(0, np.int64)
     if history is None or user not in history.user_row:
-        return OwnRatings((), nothing, nothing, nothing, np.zeros(0))
+        return OwnRatings((), nothing, nothing, nothing, np.zeros(0), nothing, np.zeros(0), 0)
     if history.users == (user,):  # one person's own history: every rung of a ladder asks it the same
         return remembered(history, own_ratings, (user, tuple(llms)), lambda: _read(user, history, llms))
     return _read(user, history, llms)
@@ -50,8 +54,10 @@ def _read(user: UserId, history: PreferenceDataset, llms: Sequence[LLMId]) -> Ow
     a, b = to_column[history.llm_a[rows]], to_column[history.llm_b[rows]]
     known = (a >= 0) & (b >= 0)
     rows, a, b = rows[known], a[known], b[known]
-    rated, query = np.unique(history.query[rows], return_inverse=True)
-    return OwnRatings(tuple(history.queries[i] for i in rated), query, a, b, LABELS[history.outcome[rows]])
+    own = history.where(rows)
+    rated, query = np.unique(own.query, return_inverse=True)
+    queries = tuple(own.queries[i] for i in rated)
+    return OwnRatings(queries, query, a, b, own.label, own.stage, own.weight, own.items)
 
 
 def everyones_ratings(history: PreferenceDataset, llms: Sequence[LLMId]) -> list[OwnRatings]:
@@ -62,10 +68,13 @@ def everyones_ratings(history: PreferenceDataset, llms: Sequence[LLMId]) -> list
     rows = np.flatnonzero((a >= 0) & (b >= 0))
     rows = rows[np.argsort(history.user[rows], kind="stable")]
     rated, query = np.unique(history.query[rows], return_inverse=True)
-    queries, label = tuple(history.queries[i] for i in rated), LABELS[history.outcome[rows]]
-    bounds = np.searchsorted(history.user[rows], np.arange(1, len(history.users)))
-    columns = [np.split(values, bounds) for values in (query, a[rows], b[rows], label)]
-    return [OwnRatings(queries, *own) for own in zip(*columns, strict=True)][: len(history.users)]
+    queries, known = tuple(history.queries[i] for i in rated), history.where(rows)
+    bounds = np.searchsorted(known.user, np.arange(1, len(history.users)))
+    given = (query, a[rows], b[rows], known.label, known.stage, known.weight, known.item_within_user)
+    columns = [np.split(values, bounds) for values in given]
+    return [
+        OwnRatings(queries, *own, int(place.max(initial=-1)) + 1) for *own, place in zip(*columns, strict=True)
+    ][: len(history.users)]  # fmt: skip
 
 
 class Person(NamedTuple):
@@ -76,10 +85,12 @@ class Person(NamedTuple):
 
 
 def people(train_part: PreferenceDataset, held_out: PreferenceDataset, llms: Sequence[LLMId]) -> Iterator[Person]:
-    """Those who have held-out ratings, at most `ENOUGH_PEOPLE` of them, evenly spread, in order of the dataset's
-    users.
+    """Those who have held-out ratings, evenly spread, in order of the dataset's users: at most `ENOUGH_PEOPLE` of them,
+    and about as many as gave `ENOUGH_RATINGS`.
     """
     rows = np.unique(held_out.user)
-    for row in rows[:: -(-len(rows) // ENOUGH_PEOPLE) or 1]:
+    each = max(len(train_part) / max(len(rows), 1), 1)
+    enough = max(min(ENOUGH_PEOPLE, round(ENOUGH_RATINGS / each)), 1)
+    for row in rows[:: -(-len(rows) // enough) or 1]:
         user = held_out.users[row]
         yield Person(own_ratings(user, train_part, llms), own_ratings(user, held_out, llms))

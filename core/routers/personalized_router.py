@@ -105,7 +105,7 @@ class PersonalizedRouter(StoredRouter):
         feature = self.features[[row]] if row is not None else np.zeros((1, HIDDEN))
         together = (*own.queries, *queries)
         vectors = tensor(query_vectors(together, self.encoder) * SCALE)
-        said = Columns(*map(tensor, (np.zeros_like(own.query), own.query, own.a, own.b, own.label)))
+        said = Columns(*map(tensor, (np.zeros_like(own.query), own.query, own.a, own.b, own.label, own.weight)))
         ties = Ties.of(tensor(task_rows(together, self.tasks)), said, 1, len(self.llms))
         nobody = torch.zeros(0, HIDDEN)
         known = [

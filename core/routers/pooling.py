@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.routers.calibration import calibrate, log_loss
-from core.routers.win_rates import Floats, sigmoid
+from core.routers.calibration import calibrate
+from core.routers.factors import Factors
+from core.routers.win_rates import Floats, Rows
 
 # What the prior is worth, in ratings: the shares that are thought likely before, all at one scale, the best for them
 # together. Few ratings tell neither which router is best nor, of one fold's router, how far to believe it, so whoever
@@ -16,7 +17,7 @@ from core.routers.win_rates import Floats, sigmoid
 # users x 20 lost .6030 on held-out queries, at one scale .6005, and .5995 with the network's share twice the others'; 9
 # worlds x 50 .5400, .5385 and .5366. Of 30, 100 and 300 ratings, 100 was best with 500 users.
 PRIOR_RATINGS = 100.0
-SWEEPS = 100
+STEPS, SWEEPS, CONVERGED = 50, 1000, 1e-5
 PARTS = 5  # of the held-out queries, to judge weights on queries they were not fitted to
 
 
@@ -28,40 +29,60 @@ class Pool(NamedTuple):
     loss: float
 
 
-def fit_pool(margins: Floats, label: Floats, shares: Floats | None = None) -> Pool:
+def fit_pool(margins: Floats, label: Floats, shares: Floats | None = None, stage: Rows | None = None) -> Pool:
     """`margins` [N, K] is log p_k(A) - log p_k(B) of N held-out ratings, `label` [N] 1 for A, 0 for B, 1/2 for neither;
-    `shares` [K] are the prior's, by default equal ones. Without any rating the weights are the shares.
+    `shares` [K] are the prior's, by default equal ones. Without any rating the weights are the shares. Ratings of one
+    `stage` [N], if there are any (see `PreferenceDataset`), are one choice.
     """
-    weights = _weights(margins, label, shares)
-    single = [calibrate(margins[:, k], label).loss for k in range(margins.shape[1])]
-    return Pool(weights, np.array(single), log_loss(margins @ weights, label))
+    weights = _weights(margins, label, shares, stage)
+    single = [calibrate(margins[:, k], label, stage).loss for k in range(margins.shape[1])]
+    return Pool(weights, np.array(single), Factors.of(label, stage).mean_loss(margins @ weights))
 
 
-def _weights(margins: Floats, label: Floats, shares: Floats | None = None) -> Floats:
-    """[K]: the loss is convex in them; coordinates are solved for in turn by a Newton step cut off at 0."""
+def _weights(margins: Floats, label: Floats, shares: Floats | None = None, stage: Rows | None = None) -> Floats:
+    """[K]: the loss is convex in them; Newton's steps, each to the best weights that are not below 0."""
     size = margins.shape[1]
     likely = np.ones(size) if shares is None or not shares.any() else shares
     prior: Floats = likely / likely.sum()
     if not len(label):
         return prior
-    prior *= calibrate(margins @ prior, label).scale
+    prior *= calibrate(margins @ prior, label, stage).scale
     # A rung of larger margins bends the loss more: the prior is worth the same number of ratings for each.
     precision = PRIOR_RATINGS * ((margins**2).mean(0) / 4 + 1e-9)
-    weights: Floats = prior.copy()
-    for _ in range(SWEEPS):
-        before = weights.copy()
-        for k in range(size):
-            p = sigmoid(margins @ weights)
-            gradient = margins[:, k] @ (p - label) + precision[k] * (weights[k] - prior[k])
-            curvature = (margins[:, k] ** 2) @ (p * (1 - p)) + precision[k]
-            # At most 1 at once: where everything is decided the curve is flat and a full step would overshoot.
-            weights[k] = max(weights[k] - float(np.clip(gradient / curvature, -1, 1)), 0.0)
-        if np.abs(weights - before).max() < 1e-5:
+    said, weights = Factors.of(label, stage), prior.copy()
+
+    def objective(w: Floats) -> float:
+        return said.loss(margins @ w) + float(precision @ (w - prior) ** 2) / 2
+
+    value = objective(weights)
+    for _ in range(STEPS):
+        margin = margins @ weights
+        gradient = margins.T @ said.slope(margin) + precision * (weights - prior)
+        curvature = said.curvature(margin, margins) + np.diag(precision)
+        step = _nonnegative(curvature, curvature @ weights - gradient, weights) - weights
+        while (proposed := objective(weights + step)) > value + 1e-9 * abs(value) and np.abs(step).max() > CONVERGED:
+            step = step / 2
+        weights, value = weights + step, proposed
+        if np.abs(step).max() < CONVERGED:
             break
     return weights
 
 
-def fit_trusted_pool(margins: Floats, label: Floats, query: NDArray[np.generic], shares: Floats) -> Pool:
+def _nonnegative(curvature: Floats, towards: Floats, start: Floats) -> Floats:
+    """The w >= 0 [K] of least w' curvature w / 2 - towards . w, one coordinate after the other."""
+    w = start.copy()
+    for _ in range(SWEEPS):
+        before = w.copy()
+        for k in range(len(w)):
+            w[k] = max(w[k] + (towards[k] - curvature[k] @ w) / curvature[k, k], 0.0)
+        if np.abs(w - before).max() < CONVERGED / 10:
+            break
+    return w
+
+
+def fit_trusted_pool(
+    margins: Floats, label: Floats, query: NDArray[np.generic], shares: Floats, stage: Rows | None = None
+) -> Pool:
     """The pool of all K routers drawn towards that of the routers who tell everyone the same: those without a part in
     `shares` [K], the prior of how the others share the weight.
 
@@ -70,11 +91,12 @@ def fit_trusted_pool(margins: Floats, label: Floats, query: NDArray[np.generic],
     of the weight, the positive part of James and Stein's rule (1961), and none without a gain. `query` [N] groups the
     ratings.
     """
-    pool, population = fit_pool(margins, label, shares), np.flatnonzero(shares == 0)
+    stage = np.full(len(label), -1) if stage is None else stage
+    pool, population = fit_pool(margins, label, shares, stage), np.flatnonzero(shares == 0)
     _, group = np.unique(query, return_inverse=True)
     several = int(group.max(initial=-1)) + 1
     everyone = np.zeros(margins.shape[1])
-    everyone[population] = _weights(margins[:, population], label)
+    everyone[population] = _weights(margins[:, population], label, None, stage)
     if several < 2:
         return pool
     # Rows of `margins` come in the order of people or time; spreading the groups over the parts in turn is arbitrary
@@ -83,18 +105,13 @@ def fit_trusted_pool(margins: Floats, label: Floats, query: NDArray[np.generic],
     gain = np.empty(len(label))
     for k in range(min(PARTS, several)):
         learned, judged = part != k, part == k
-        both = _weights(margins[learned], label[learned], shares)
-        alone = _weights(margins[learned][:, population], label[learned])
-        gain[judged] = _losses(margins[judged][:, population] @ alone, label[judged])
-        gain[judged] -= _losses(margins[judged] @ both, label[judged])
+        both = _weights(margins[learned], label[learned], shares, stage[learned])
+        alone = _weights(margins[learned][:, population], label[learned], None, stage[learned])
+        asked = Factors.of(label[judged], stage[judged])
+        gain[judged] = asked.losses(margins[judged][:, population] @ alone) - asked.losses(margins[judged] @ both)
     mean = float(gain.mean())
     by_query = np.bincount(group, gain - mean)
     squared_error = float(by_query @ by_query) / len(gain) ** 2 * several / (several - 1)
     share = max(0.0, 1 - squared_error / mean**2) if mean > 0 else 0.0
     weights = share * pool.weights + (1 - share) * everyone
-    return Pool(weights, pool.single, log_loss(margins @ weights, label))
-
-
-def _losses(margin: Floats, label: Floats) -> Floats:
-    losses: Floats = np.logaddexp(0, margin) - label * margin
-    return losses
+    return Pool(weights, pool.single, Factors.of(label, stage).mean_loss(margins @ weights))

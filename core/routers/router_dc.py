@@ -122,7 +122,7 @@ class _Rated:
         size = min(CLUSTERS, len(np.unique(self.vectors, axis=0)))
         centre = KMeans(size, n_init=4, random_state=seed).fit(self.vectors).cluster_centers_
         self.cluster = nearest(self.vectors, centre)
-        columns = (train_part.llm_a, train_part.llm_b, train_part.label, len(train_part.llms))
+        columns = (train_part.llm_a, train_part.llm_b, train_part.label, len(train_part.llms), train_part.weight)
         self.population = population_counts(train_part).rate(0.5, POPULATION_STRENGTH)
         self.in_cluster = WinCounts.by_group(self.cluster[query], size, *columns)
         self.on_query = WinCounts.by_group(query, len(rated), *columns)

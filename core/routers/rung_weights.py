@@ -30,12 +30,14 @@ def fit_weights(
     """
     if not len(folds[0].held_out):
         raise NotEnoughData("The weights of the ladder's rungs need ratings that are held out for validation.")
-    rated = np.bincount(folds[0].train.user, minlength=len(folds[0].train.users))
+    given = folds[0].train
+    rated = np.zeros(len(given.users), np.int64)  # how many pairs and choices
+    np.maximum.at(rated, given.user, given.item_within_user + 1)
     usual = float(np.median(rated[np.unique(folds[0].held_out.user)]))
     knots = [float(n) for n in KNOTS if n < usual or n == 0]
     pools = []
     for n in knots:
-        shown = [fold.train.where(fold.train.place_within_user < n) for fold in folds]
+        shown = [fold.train.where(fold.train.item_within_user < n) for fold in folds]
         pools.append(_pool(judged, shares, shown, [_of_people(fold.held_out, PEOPLE // 2) for fold in folds]))
     if usual > 0:
         knots.append(usual)
@@ -59,7 +61,17 @@ def _pool(
     number: dict[str, int] = {}
     of_query = [np.array([number.setdefault(q.turns[0], len(number)) for q in asked.queries]) for asked in held_out]
     question = np.concatenate([of[asked.query] for of, asked in zip(of_query, held_out, strict=True)])
-    return fit_trusted_pool(np.concatenate(margins), label, question, shares)
+    return fit_trusted_pool(np.concatenate(margins), label, question, shares, _stages(held_out))
+
+
+def _stages(parts: Sequence[PreferenceDataset]) -> NDArray[np.int64]:
+    """The stages of several parts one after the other, those of each numbered on from those before."""
+    found, last = [np.zeros(0, np.int64)], 0
+    for part in parts:
+        stage = part.stage
+        found.append(np.where(stage < 0, -1, stage + last))
+        last += int(stage.max(initial=-1)) + 1
+    return np.concatenate(found)
 
 
 def _margins(rung: Any, asked: PreferenceDataset, history: PreferenceDataset) -> Floats:

@@ -39,7 +39,7 @@ class TaskBradleyTerryRouter(StoredRouter):
         of_task = [train_part.where(rated == t) for t in range(len(tasks))]
 
         def strengths(precision: float) -> Floats:
-            own = [bradley_terry(p.llm_a, p.llm_b, p.label, population, precision).value for p in of_task]
+            own = [bradley_terry(p.llm_a, p.llm_b, p.label, population, precision, p.weight).value for p in of_task]
             return np.stack([*own, population])
 
         def loss(strength: Floats) -> float:

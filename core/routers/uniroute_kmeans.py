@@ -87,7 +87,13 @@ def clusterings(train_part: PreferenceDataset, encoder: TextEncoder, seed: int) 
     for size in dict.fromkeys(min(size, distinct) for size in CLUSTERS):
         fitted = KMeans(size, n_init=4, random_state=seed).fit(vectors)
         counts = WinCounts.by_group(
-            fitted.labels_[query], size, train_part.llm_a, train_part.llm_b, train_part.label, len(train_part.llms)
+            fitted.labels_[query],
+            size,
+            train_part.llm_a,
+            train_part.llm_b,
+            train_part.label,
+            len(train_part.llms),
+            train_part.weight,
         )
         found.append(Clusters(fitted.cluster_centers_, counts))
     return found

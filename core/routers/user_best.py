@@ -53,6 +53,7 @@ class UserBestRouter(StoredRouter):
             train_part.llm_b,
             train_part.label,
             len(train_part.llms),
+            train_part.weight,
         )  # [U, L]
 
         def calibrated(strength: float) -> Calibrated:
@@ -69,6 +70,7 @@ class UserBestRouter(StoredRouter):
     ) -> Probabilities:
         """See `Router`. The same row for every query of one user."""
         own = own_ratings(user, history, self.llms)
-        counts = WinCounts.by_group(np.zeros_like(own.query), 1, own.a, own.b, own.label, len(self.llms)).total()
+        columns = own.a, own.b, own.label, len(self.llms), own.weight
+        counts = WinCounts.by_group(np.zeros_like(own.query), 1, *columns).total()
         score = self.scale * logit(counts.rate(self.population, self.strength))
         return np.tile(softmax(score), (len(queries), 1))

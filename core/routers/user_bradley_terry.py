@@ -54,7 +54,8 @@ class UserBradleyTerryRouter:
         own = history.of_user(user)
         a, b = to_column[own.llm_a], to_column[own.llm_b]
         known = (a >= 0) & (b >= 0)
-        return bradley_terry(a[known], b[known], own.label[known], self.population, self.precision).value
+        weight = own.weight[known]
+        return bradley_terry(a[known], b[known], own.label[known], self.population, self.precision, weight).value
 
     def predict_proba(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None

@@ -90,7 +90,7 @@ class UserKnnRouter(StoredRouter):
 
 def _near(own: OwnRatings, queries: Sequence[Query], llms: int, bandwidth: float, encoder: TextEncoder) -> WinCounts:
     """[Q, L] a person's wins and games, each game weighted by how similar its query is to the asked one."""
-    counts = WinCounts.by_group(own.query, len(own.queries), own.a, own.b, own.label, llms)  # [R, L]
+    counts = WinCounts.by_group(own.query, len(own.queries), own.a, own.b, own.label, llms, own.weight)  # [R, L]
     cosine = query_vectors(queries, encoder) @ query_vectors(own.queries, encoder).T  # [Q, R]
     weight = np.exp((cosine - 1) / bandwidth)
     return WinCounts(weight @ counts.wins, weight @ counts.games)

@@ -61,7 +61,9 @@ class UserTaskBestRouter(StoredRouter):
         asked = task_rows(train_part.queries, tasks)
         users, size, llms = len(train_part.users), len(tasks) + 1, len(train_part.llms)
         group = train_part.user.astype(np.int64) * size + asked[train_part.query]
-        flat = WinCounts.by_group(group, users * size, train_part.llm_a, train_part.llm_b, train_part.label, llms)
+        flat = WinCounts.by_group(
+            group, users * size, train_part.llm_a, train_part.llm_b, train_part.label, llms, train_part.weight
+        )
         counts = WinCounts(flat.wins.reshape(users, size, llms), flat.games.reshape(users, size, llms))
         population = population_counts(train_part).rate(0.5, POPULATION_STRENGTH)
 
@@ -89,7 +91,7 @@ class UserTaskBestRouter(StoredRouter):
         """[T + 1, L]: what is predicted for a query of each task."""
         own = own_ratings(user, history, self.llms)
         group = task_rows(own.queries, self.tasks)[own.query]
-        counts = WinCounts.by_group(group, len(self.tasks) + 1, own.a, own.b, own.label, len(self.llms))
+        counts = WinCounts.by_group(group, len(self.tasks) + 1, own.a, own.b, own.label, len(self.llms), own.weight)
         rates = _rates(counts, self.population, self.task, Shrinkage(*self.shrinkage))
         return softmax(self.scale * logit(rates))
 

@@ -18,12 +18,14 @@ class WinCounts(NamedTuple):
     games: Floats
 
     @classmethod
-    def by_group(cls, group: Rows, groups: int, a: Rows, b: Rows, label: Floats, llms: int) -> Self:
-        """[groups, L] counts of the ratings in each group; `group`, `a`, `b`, `label` are [N]."""
+    def by_group(cls, group: Rows, groups: int, a: Rows, b: Rows, label: Floats, llms: int, weight: Floats) -> Self:
+        """[groups, L] counts of the ratings in each group; `group`, `a`, `b`, `label` and `weight`, how often each
+        counts, are [N].
+        """
         size = groups * llms
         side_a, side_b = group.astype(np.int64) * llms + a, group.astype(np.int64) * llms + b
-        wins = np.bincount(side_a, label, size) + np.bincount(side_b, 1 - label, size)
-        games = np.bincount(side_a, minlength=size) + np.bincount(side_b, minlength=size)
+        wins = np.bincount(side_a, weight * label, size) + np.bincount(side_b, weight * (1 - label), size)
+        games = np.bincount(side_a, weight, size) + np.bincount(side_b, weight, size)
         return cls(wins.astype(float).reshape(groups, llms), games.reshape(groups, llms).astype(float))
 
     def total(self, axis: int | tuple[int, ...] = 0) -> Self:

@@ -188,7 +188,7 @@ def test_where_it_is_in_doubt_that_persons_differ_the_pool_is_the_populations() 
 def test_a_lower_rung_says_the_mean_of_what_it_learned_from_each_fold_and_survives_its_bytes() -> None:
     router, fitting, _ = trained()
     for rung in router.lower:
-        assert len(rung.members) == networks_for(len(fitting)) == len(router.gat.members)
+        assert len(rung.members) == networks_for(fitting.items) == len(router.gat.members)
         told = rung.predict_proba(SHORT, UNSEEN, fitting)
         logs = np.mean([np.log(member.predict_proba(SHORT, UNSEEN, fitting)) for member in rung.members], axis=0)
         np.testing.assert_allclose(told, np.exp(logs) / np.exp(logs).sum(1, keepdims=True))

@@ -28,9 +28,9 @@ def parts() -> tuple[PreferenceDataset, PreferenceDataset]:
 
 def test_counts_halve_a_tie_and_count_both_sides():
     group, a, b = np.array([0, 0, 1]), np.array([0, 1, 2]), np.array([1, 0, 1])
-    counts = WinCounts.by_group(group, 2, a, b, np.array([1, 0.5, 0]), 3)
-    np.testing.assert_array_equal(counts.wins, [[1.5, 0.5, 0], [0, 1, 0]])
-    np.testing.assert_array_equal(counts.games, [[2, 2, 0], [0, 1, 1]])
+    counts = WinCounts.by_group(group, 2, a, b, np.array([1, 0.5, 0]), 3, np.array([1, 1, 0.5]))
+    np.testing.assert_array_equal(counts.wins, [[1.5, 0.5, 0], [0, 0.5, 0]])
+    np.testing.assert_array_equal(counts.games, [[2, 2, 0], [0, 0.5, 0.5]])
 
 
 def test_more_wins_move_a_persons_rates_further():
