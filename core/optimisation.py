@@ -30,6 +30,7 @@ LEAST_NOISE = 1.0
 # Of a choice among more, a step reads about so many of the losers, drawn anew: it is still a choice among those that
 # are left, and costs as much less.
 LOSERS = 3
+STEP_RATINGS = 15_000  # where people said so much that `batch_users` of them would be more, a step reads fewer people
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,9 @@ class Fit:
         self.raters = counts.nonzero()[:, 0]
         self.read, self.held_out = self._read(build_graph(validation, encoder, self.graph.tasks).to(self.device))
         _, stage, size = torch.unique(self.edges.stage, return_inverse=True, return_counts=True)
-        self.read_share = torch.where(self.edges.stage < 0, 1.0, LOSERS / size[stage])  # [E]
+        self.read_share = torch.where(self.edges.stage < 0, 1.0, LOSERS / size[stage]).clamp(max=1)  # [E]
+        each = float(self.read_share.sum()) / max(len(self.raters), 1)
+        self.at_once = max(min(config.batch_users, round(STEP_RATINGS / max(each, 1))), 1)
         dim = self.graph.data["query"].x.shape[1]
         traits = train_part.traits.shape[1] if config.response_aware and (train_part.response_a >= 0).any() else 0
         shape = NetworkShape(dim, len(self.graph.tasks), len(train_part.llms), config.hidden, config.dropout, traits)
@@ -278,7 +281,7 @@ class Fit:
 
     def _batch(self) -> tuple[Ratings, int]:
         """All edges of a random batch of users, users renumbered 0..B-1."""
-        chosen = self.raters[torch.from_numpy(self.random.permutation(len(self.raters))[: self.config.batch_users])]
+        chosen = self.raters[torch.from_numpy(self.random.permutation(len(self.raters))[: self.at_once])]
         first, last = self.start[chosen], self.start[chosen + 1]
         count = last - first
         local = torch.repeat_interleave(torch.arange(len(chosen)), count)

@@ -329,7 +329,7 @@ def test_asking_for_a_gpu_where_there_is_none_says_so() -> None:
 
 def test_a_choice_among_several_weighs_as_one_item_and_is_never_split_into_message_and_target() -> None:
     world = two_camps(users=8)
-    chosen = replace(world, choice=np.arange(len(world)) // 4 + 1)
+    chosen = replace(world, choice=world.user.astype(np.int64) * 9 + world.place_within_user // 6)
     fitting, validation, _ = chosen.split("query")
     fit = Fit(fitting, validation, HashEncoder(), TrainConfig(epochs=1))
     edges, users = fit._batch()
@@ -337,10 +337,17 @@ def test_a_choice_among_several_weighs_as_one_item_and_is_never_split_into_messa
         visible, targets = fit._masked(edges, users)
         assert not set(visible.choice.tolist()) & set(targets.choice.tolist())
         assert len(visible.user) + len(targets.user) == len(edges.user)
+    # a step reads some of a choice's losers, and what is left weighs as the smaller choice that it is
+    batches = [fit._batch()[0] for _ in range(20)]
+    several = int((fitting.stage >= 0).sum())
+    assert several and np.mean([int((b.stage >= 0).sum()) for b in batches]) < several
+    for batch in batches:
+        left = torch.bincount(batch.stage[batch.stage >= 0])[batch.stage]
+        assert torch.allclose(batch.weight, torch.where(batch.stage < 0, 1.0, 2 / (left + 1)))
     own = fitting.of_user(fitting.users[0])
     graph = build_graph(own, HashEncoder(), fit.graph.tasks)
     once = ratings_of(graph)
-    assert once.weight.tolist() == pytest.approx(own.weight.tolist()) and once.weight.max() < 1
+    assert once.weight.tolist() == pytest.approx(own.weight.tolist()) and once.weight.min() < 1
     network, nodes = fit.network.eval(), fit.network.eval().nodes(graph)
     # a choice says less than its comparisons would one by one
     together, apart = (
