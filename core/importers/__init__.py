@@ -23,6 +23,7 @@ IMPORTERS: dict[str, str] = {  # name -> module, imported only when it is asked
     "queries": "core.importers.queries",
     "llms": "core.importers.llms",
     "choices": "core.importers.choices",
+    "best_of": "core.importers.best_of",
     "scores": "core.importers.scores",
     "routellm": "core.importers.routellm",
 }

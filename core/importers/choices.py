@@ -8,6 +8,8 @@ llm_id, text) may. Where no response is known, an empty one stands for it. Users
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
 
 from core.domain import (
     LLM,
@@ -39,24 +41,19 @@ def read(table: Table) -> Bundle:
     """Every row is one comparison or one `Rejected`. Raises UnreadableFile."""
     gathered, repeats = Gathering(), Counter[str]()
     table.columns()  # what is wrong with this file comes before what is wrong with those beside it
-    queries = queries_beside(table, gathered)
-    mark = content_hash(*sorted(gathered.queries))[:6]
-    for llm in llms_beside(table):
-        gathered.keep_llm(llm)
-    replies = _replies(table, queries, gathered)
+    given_set = Set.beside(table, gathered)
 
     def add(_: int, given: Cells) -> None:
-        query = queries.get(name(given, "query_id"))
-        if query is None:
-            raise InvalidInput(f"query_id is not in the file of queries ({name(given, 'query_id')[:60]!r}).")
-        user = User(UserId(sys.intern(f"set-{mark}-{name(given, 'user_id')}")), flag(given, "simulated", True))
+        query, user = given_set.query(given), given_set.user(given)
         outcome = WINNERS.get(name(given, "outcome").lower())
         if outcome is None:
             raise InvalidInput(f"outcome is none ({name(given, 'outcome')[:60]!r}).")
         llms = LLMId(name(given, "llm_a")), LLMId(name(given, "llm_b"))
-        content = content_hash("choices", mark, user.user_id, query.query_id, *llms, outcome, text(given, "order", ""))
+        content = content_hash(
+            "choices", given_set.mark, user.user_id, query.query_id, *llms, outcome, text(given, "order", "")
+        )
         key = content_hash(content, str(repeats[content]))
-        sides = [_reply(gathered, replies, query, llm) for llm in llms]
+        sides = [given_set.reply(query, llm) for llm in llms]
         said = Comparison(
             user.user_id, query.query_id, *llms, outcome, sides[0], sides[1], key, moment(given, "rated_at")
         )
@@ -65,15 +62,55 @@ def read(table: Table) -> Bundle:
         gathered.comparisons[key] = said
 
     gathered.take(table, REQUIRED, OPTIONAL, add)
-    simulated = sum(user.simulated for user in gathered.users.values())
-    return gathered.bundle(table.name, *([f"{simulated:,} simulated users, marked so."] if simulated else []))
+    return gathered.bundle(table.name, *given_set.warnings())
 
 
-Replies = dict[tuple[QueryId, LLMId], ResponseId]
+@dataclass(frozen=True)
+class Set:
+    """What lies beside a file of ids: its queries by id, the responses that are known, and a mark of the set."""
+
+    mark: str
+    queries: Mapping[str, Query]
+    replies: dict[tuple[QueryId, LLMId], ResponseId]
+    gathered: Gathering
+
+    @classmethod
+    def beside(cls, table: Table, gathered: Gathering) -> Self:
+        """The files `queries`, and `llms` and `responses` if they are there. Raises UnreadableFile."""
+        queries = queries_beside(table, gathered)
+        for llm in llms_beside(table):
+            gathered.keep_llm(llm)
+        return cls(content_hash(*sorted(gathered.queries))[:6], queries, _replies(table, queries, gathered), gathered)
+
+    def query(self, given: Cells) -> Query:
+        """The query of a row. Raises InvalidInput where it is not in the file of queries."""
+        found = self.queries.get(name(given, "query_id"))
+        if found is None:
+            raise InvalidInput(f"query_id is not in the file of queries ({name(given, 'query_id')[:60]!r}).")
+        return found
+
+    def user(self, given: Cells) -> User:
+        """Who said it: user 1 of one set is nobody of another."""
+        return User(UserId(sys.intern(f"set-{self.mark}-{name(given, 'user_id')}")), flag(given, "simulated", True))
+
+    def reply(self, query: Query, llm: LLMId) -> ResponseId:
+        """The response of this LLM; an empty one where none is known."""
+        at = query.query_id, llm
+        if at not in self.replies:
+            self.gathered.keep_llm(LLM(llm, llm))
+            self.replies[at] = self.gathered.keep_response(Response(query.query_id, llm, ("",)))
+        return self.replies[at]
+
+    def warnings(self) -> tuple[str, ...]:
+        """That users are simulated, if some are."""
+        simulated = sum(user.simulated for user in self.gathered.users.values())
+        return (f"{simulated:,} simulated users, marked so.",) if simulated else ()
 
 
-def _replies(table: Table, queries: Mapping[str, Query], gathered: Gathering) -> Replies:
-    found: Replies = {}
+def _replies(
+    table: Table, queries: Mapping[str, Query], gathered: Gathering
+) -> dict[tuple[QueryId, LLMId], ResponseId]:
+    found: dict[tuple[QueryId, LLMId], ResponseId] = {}
     beside = table.beside("responses")
     for _, record in beside.rows({"query_id", "llm_id", "text"}) if beside else ():
         given = cells(record)
@@ -84,11 +121,3 @@ def _replies(table: Table, queries: Mapping[str, Query], gathered: Gathering) ->
             found[query.query_id, llm] = gathered.keep_response(response)
     gathered.repeats = 0
     return found
-
-
-def _reply(gathered: Gathering, replies: Replies, query: Query, llm: LLMId) -> ResponseId:
-    at = query.query_id, llm
-    if at not in replies:
-        gathered.keep_llm(LLM(llm, llm))
-        replies[at] = gathered.keep_response(Response(query.query_id, llm, ("",)))
-    return replies[at]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from core import importers
+from core.dataset import PreferenceDataset
 from core.domain import Bundle
 from core.errors import InvalidInput, UnreadableFile
 
@@ -65,6 +66,14 @@ def test_a_template_is_recognised_as_its_own_format_and_read_whole(name: str, tm
         assert importers.recognised(path).format == name
         bundle = importers.read(path)
         assert not bundle.rejected and (bundle.comparisons or bundle.responses or bundle.queries or bundle.llms)
+
+
+def test_what_became_of_one_best_of_several_says_that_it_was_one_choice() -> None:
+    bundle = importers.read(FOLDER / "best_of" / "best_of_three" / "main.csv")
+    first, second = bundle.comparisons[:2], bundle.comparisons[2:]
+    assert [len({c.choice for c in said}) for said in (first, second)] == [1, 1] and first[0].choice != second[0].choice
+    said = PreferenceDataset.from_comparisons(bundle.comparisons, bundle.queries, bundle.llms)
+    assert said.items == 2 and said.stage.tolist() == [0, 0, 1, 1]
 
 
 def test_a_column_can_stand_for_another_and_a_wrong_one_is_named(tmp_path: Path) -> None:
