@@ -74,7 +74,8 @@ def load_world(folder: Path, users: int, ratings: Ratings, losers: int | None = 
     Dense: "best of N" is turned into pairs of the winner and each of the others, sides shuffled, which carry that
     they are one choice: it is one item of information and must not count as N - 1 independent ratings (docs: science,
     likelihoods). With `losers`, only so many of the others, drawn at random. Which they are is part of the data: the
-    same for every router and seed.
+    same for every router and seed. For validation there are the pairs of each user too: what is chosen among many says
+    who would win, and too loudly how sure that is of two that were not the best.
     """
     with _reading(folder):
         queries, query_vectors = _queries(folder)
@@ -195,7 +196,9 @@ class _Index:
         every = self._dataset(user, query, a, b, outcome)
         if losers > 1:
             every = replace(every, choice=np.repeat(np.arange(len(user) // losers), losers))
-        return every.where(every.query < self.held_out), every.where(every.query >= self.held_out)
+        pairs = self._pairs(folder / "val_pairs.parquet", 10**9)
+        validation = every.where(every.query >= self.held_out)
+        return every.where(every.query < self.held_out), validation.joined(replace(pairs, ids=pairs.ids + len(every)))
 
     def _dataset(self, user: Ints, query: Ints, a: Ints, b: Ints, outcome: NDArray[np.int8]) -> PreferenceDataset:
         ids = np.arange(len(user), dtype=np.int64)

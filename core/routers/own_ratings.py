@@ -71,10 +71,9 @@ def everyones_ratings(history: PreferenceDataset, llms: Sequence[LLMId]) -> list
     queries, known = tuple(history.queries[i] for i in rated), history.where(rows)
     bounds = np.searchsorted(known.user, np.arange(1, len(history.users)))
     given = (query, a[rows], b[rows], known.label, known.stage, known.weight, known.item_within_user)
-    columns = [np.split(values, bounds) for values in given]
-    return [
-        OwnRatings(queries, *own, int(place.max(initial=-1)) + 1) for *own, place in zip(*columns, strict=True)
-    ][: len(history.users)]  # fmt: skip
+    columns = zip(*(np.split(values, bounds) for values in given), strict=True)
+    own = [OwnRatings(queries, *own[:6], int(own[6].max(initial=-1)) + 1) for own in columns]
+    return own[: len(history.users)]
 
 
 class Person(NamedTuple):
