@@ -72,7 +72,10 @@ def everyones_ratings(history: PreferenceDataset, llms: Sequence[LLMId]) -> list
     bounds = np.searchsorted(known.user, np.arange(1, len(history.users)))
     given = (query, a[rows], b[rows], known.label, known.stage, known.weight, known.item_within_user)
     columns = zip(*(np.split(values, bounds) for values in given), strict=True)
-    own = [OwnRatings(queries, *own[:6], int(own[6].max(initial=-1)) + 1) for own in columns]
+    own = [
+        OwnRatings(queries, query, a, b, label, stage, weight, int(place.max(initial=-1)) + 1)
+        for query, a, b, label, stage, weight, place in columns
+    ]
     return own[: len(history.users)]
 
 
