@@ -44,7 +44,9 @@ def test_the_mode_is_the_same_from_wherever_it_is_sought(n, size):
 def test_weights_are_repetitions():
     given = said(12, 4)
     often = np.array([1.0, 2.0, 3.0] * 4)
-    repeated = Contrast(*(np.repeat(column, often.astype(int), axis=0) for column in given[:3]))
+    times = often.astype(int)
+    delta, offset, label = (np.repeat(column, times, axis=0) for column in (given.delta, given.offset, given.label))
+    repeated = Contrast(delta, offset, label)
     np.testing.assert_allclose(fold_in(given, 1.0, often), fold_in(repeated, 1.0), atol=1e-8)
 
 
@@ -68,8 +70,7 @@ def test_the_precision_that_people_need_is_found():
         w = random.normal(size=3) * 2  # precision 1/4
         delta = random.normal(size=(80, 3))
         label = (random.random(80) < sigmoid(delta @ w)).astype(float)
-        both = Contrast(delta, np.zeros(80), label)
-        said_first, later = (Contrast(*(column[part] for column in both[:3])) for part in (slice(40), slice(40, 80)))
+        said_first, later = (Contrast(delta[part], np.zeros(40), label[part]) for part in (slice(40), slice(40, 80)))
         persons.append((said_first, later))
     assert best_precision(persons, (100.0, 0.25, 0.001))[0] == 0.25
 
