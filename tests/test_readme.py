@@ -50,6 +50,13 @@ def test_every_setting_is_in_the_readme_with_its_default(name: str) -> None:
         assert ("| empty |" if default == "" else f"`{str(default).lower()}`") in row
 
 
+def test_every_benchmark_has_its_figures_told() -> None:
+    from benchmarks.__main__ import app
+
+    told = set(re.findall(r"python -m benchmarks ([a-z]+)", (ROOT / "benchmarks" / "README.md").read_text("utf-8")))
+    assert told == {command.name for command in app.registered_commands}
+
+
 def test_every_page_is_in_the_readme_by_its_title() -> None:
     source = (ROOT / "app.py").read_text(encoding="utf-8")
     for script in (ROOT / "pages").glob("*/*.py"):
@@ -70,6 +77,11 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_file_it_links_to_is_there() -> None:
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / link).is_file(), link
 
 
 def test_every_picture_is_there() -> None:
