@@ -1,6 +1,7 @@
 """What one person said, as a router without anybody's parameters reads it from the history."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -48,16 +49,8 @@ def own_ratings(user: UserId, history: PreferenceDataset | None, llms: Sequence[
 
 
 def _read(user: UserId, history: PreferenceDataset, llms: Sequence[LLMId]) -> OwnRatings:
-    column = {llm: i for i, llm in enumerate(llms)}
-    to_column = np.array([column.get(m.llm_id, -1) for m in history.llms], np.int64)
-    rows = np.flatnonzero(history.user == history.user_row[user])
-    a, b = to_column[history.llm_a[rows]], to_column[history.llm_b[rows]]
-    known = (a >= 0) & (b >= 0)
-    rows, a, b = rows[known], a[known], b[known]
-    own = history.where(rows)
-    rated, query = np.unique(own.query, return_inverse=True)
-    queries = tuple(own.queries[i] for i in rated)
-    return OwnRatings(queries, query, a, b, own.label, own.stage, own.weight, own.items)
+    own = history.of_user(user)
+    return everyones_ratings(replace(own, users=(user,), user=np.zeros(len(own), np.int32)), llms)[0]
 
 
 def everyones_ratings(history: PreferenceDataset, llms: Sequence[LLMId]) -> list[OwnRatings]:
