@@ -66,8 +66,8 @@ def coldstart_command(
     parts: Annotated[str, typer.Option(help="'users' or 'llms', or both between commas.")] = "users,llms",
     out: Out = None,
 ) -> None:
-    """New users after 0/5/10/20/50 ratings, and a new LLM after 0/20/100/500 comparisons drawn at random and planned,
-    with its recall.
+    """New users after 0/5/10/20/50 ratings, and a new LLM after 0/20/100/500 comparisons with its recall; both drawn
+    at random, and planned by the app's own rule.
     """
     from benchmarks.coldstart import Plan, coldstart
 

@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.matchmaking import RECORDED
+from benchmarks.matchmaking import RECORDED, interview, worth_most
 from benchmarks.measurement import ask, column_order, predicted
 from benchmarks.report import interval, progress, show_table, write_json
 from benchmarks.world import Truth, World, load_truth, load_world
@@ -18,11 +18,12 @@ from core.dataset import PreferenceDataset
 from core.domain import LLMId
 from core.errors import InvalidInput
 from core.evaluation import BOOTSTRAPS, Estimate, over_users, top_one_credit
-from core.information import Pairs, worth_asking
 from core.routers import router_class
 from core.routers.base import Onboards, Personal, Router, answers
 
 FIRST_RATINGS = (0, 5, 10, 20, 50)
+PLANNED = (5, 10, 20)
+INTERVIEWED = 120  # new users, drawn at random, who are asked planned pairs: a decision each takes its time
 FIRST_COMPARISONS = (0, 20, 100, 500)
 ROUNDS = (20, 60, 100, 200, 300, 400, 500)  # comparisons after which those that are planned next are planned anew
 PARTS = ("users", "llms")
@@ -58,7 +59,7 @@ def coldstart(plan: Plan, out: Path | None) -> None:
     rows: list[Row] = []
     for name in plan.routers:
         for seed in range(plan.seeds):
-            found = new_users(name, world, truth, seed) if "users" in plan.parts else []
+            found = new_users(name, world, recorded.train, truth, seed) if "users" in plan.parts else []
             if "llms" in plan.parts:
                 found += new_llms(name, world, recorded.train, truth, newcomers, seed)
             cell: Row = {"router": name, "seed": seed, "users": plan.users, "ratings": plan.ratings}
@@ -78,12 +79,14 @@ def _newcomers(plan: Plan, world: World, truth: Truth) -> tuple[LLMId, ...]:
     return tuple(LLMId(name) for name in plan.newcomers) or tuple(known[i] for i in liked[:2])
 
 
-def new_users(name: str, world: World, truth: Truth, seed: int) -> list[Row]:
-    """Fit on a random half of the users; the others come with their first ratings only.
+def new_users(name: str, world: World, recorded: PreferenceDataset, truth: Truth, seed: int) -> list[Row]:
+    """Fit on a random half of the users; the others come with their first ratings only, so many pairs at random. Where
+    the router has a posterior to plan with, some of them come once more: each of their ratings is the answer to the
+    pair that the app's own rule chose, from the answers before it, among those that they answered in `recorded`.
 
-    `share`: top-1 of the new users as a share of that of trained users who show the router equally many ratings (what
-    having been in the training set is worth). `share_of_full`: of trained users who show all of theirs (how far n
-    ratings get a stranger; the issue's figure).
+    `share`: top-1 of the new users as a share of that of trained users who show the router equally many ratings at
+    random (what having been in the training set is worth). `share_of_full`: of trained users who show all of theirs
+    (how far n ratings get a stranger; the issue's figure).
     """
     users = len(world.train.users)
     trained = np.zeros(users, bool)
@@ -92,17 +95,40 @@ def new_users(name: str, world: World, truth: Truth, seed: int) -> list[Row]:
     router = router_class(name).fit(known, checked, world.encoder, seed=seed)
     longest = int(np.bincount(world.train.user, minlength=users).max())
     full = _top_one(router, world, truth, longest)[trained]
+    at_random = {n: _top_one(router, world, truth, n) for n in FIRST_RATINGS if n <= longest}
+    found = [("random", n, top1[~trained]) for n, top1 in at_random.items()]
+    if isinstance(router, Personal):
+        planned = _planned_top_one(router, world, recorded, truth, np.flatnonzero(~trained), seed)
+        found += [("planned", n, top1) for n, top1 in planned.items() if n in at_random]
     rows: list[Row] = []
-    for n in (n for n in FIRST_RATINGS if n <= longest):
-        top1 = _top_one(router, world, truth, n)
-        share, share_of_full = _ratio(top1[~trained], top1[trained]), _ratio(top1[~trained], full)
+    for how, n, top1 in found:
+        same = at_random[n][trained]
+        share, share_of_full = _ratio(top1, same), _ratio(top1, full)
         rows.append({
-            "part": "new_users", "shown": n, "top1": float(top1[~trained].mean()),
-            "trained_top1": float(top1[trained].mean()),
-            **_named("share", share), **_named("share_of_full", share_of_full),
+            "part": "new_users", "how": how, "shown": n, "new": len(top1), "top1": float(top1.mean()),
+            "trained_top1": float(same.mean()), **_named("share", share), **_named("share_of_full", share_of_full),
         })  # fmt: skip
-        progress(f"{name} seed {seed}: {n} ratings of a new user: {share.value:.3f}, of full {share_of_full.value:.3f}")
+        said = f"{n} {how} ratings of {len(top1)} new users"
+        progress(f"{name} seed {seed}: {said}: {share.value:.3f}, of full {share_of_full.value:.3f}")
     return rows
+
+
+def _planned_top_one(
+    router: Personal, world: World, recorded: PreferenceDataset, truth: Truth, new: NDArray[np.intp], seed: int
+) -> dict[int, Floats]:
+    """[U] top-1 of new users after so many planned ratings, for each of `PLANNED` that they all recorded."""
+    some = np.sort(np.random.default_rng(seed).permutation(new)[:INTERVIEWED])
+    fewest = int(np.bincount(recorded.user, minlength=len(recorded.users))[some].min())
+    marks = [n for n in PLANNED if n <= fewest]
+    found = {n: np.zeros(len(some)) for n in marks}
+    columns = column_order(router, world.train.llms)
+    for place, user in enumerate(some.tolist()):
+        own, rng = recorded.of_user(recorded.users[user]), Random(f"{seed}-{user}")
+        for n, history in enumerate(interview(router, own, max(marks, default=0), rng, informed=True)):
+            if n in found:
+                told = predicted(router, world, user, world.test, history)[:, columns]
+                found[n][place] = top_one_credit(told, truth.label[user]).mean()
+    return found
 
 
 def _top_one(router: Router, world: World, truth: Truth, first: int) -> Floats:
@@ -207,20 +233,10 @@ class _Newcomer:
             for user in drawn[: until - len(asked)]:
                 theirs = left[self.recorded.user[left] == user]
                 if len(theirs):
-                    row = theirs[self._next(onboarded, self.recorded.where(theirs), history, rng)]
+                    told, offered = history.of_user(self.recorded.users[user]), self.recorded.where(theirs)
+                    row = theirs[worth_most(onboarded, offered, told, rng, seed=rng.randrange(2**31))]
                     asked, left = np.append(asked, row), left[left != row]
         return asked
-
-    def _next(self, router: Personal, offered: PreferenceDataset, history: PreferenceDataset, rng: Random) -> int:
-        """Which of the pairs `offered` to one person is asked, by the rule of the app."""
-        user = offered.users[int(offered.user[0])]
-        rated, query = np.unique(offered.query, return_inverse=True)
-        pairs = Pairs(query, offered.llm_a.astype(np.int64), offered.llm_b.astype(np.int64))
-        queries = [offered.queries[i] for i in rated]
-        found = worth_asking(router, user, queries, pairs, history.of_user(user), seed=rng.randrange(2**31))
-        if not len(found.positions):
-            return rng.randrange(len(offered))
-        return int(rng.choices(found.positions.tolist(), found.weights.tolist())[0])
 
     def history(self, its: PreferenceDataset) -> PreferenceDataset:
         """What people said for training of the others, and these comparisons of the newcomer."""
@@ -269,10 +285,10 @@ def _named(name: str, estimate: Estimate) -> Row:
 
 def _show(plan: Plan, rows: Sequence[Row]) -> None:
     title = f"{plan.folder.name}: {plan.users} simulated users x {plan.ratings}"
-    head = ("router", "ratings shown", "top1 new", "top1 trained", "share, same number", "share of trained with all")
+    asked = ("router", "ratings shown", "new users", "top1 new", "top1 trained", "share, same number", "share of all")
     users = [_user_cells(row) for row in rows if row["part"] == "new_users"]
     if users:
-        show_table(f"{title}, half of them new", head, users)
+        show_table(f"{title}, half of them new; share of all: of trained users with all of theirs", asked, users)
     head = ("router", "new LLM", "comparisons", "top1 / full router's", "recall", "recall of full")
     llms = [_llm_cells(row) for row in rows if row["part"] == "new_llm"]
     if llms:
@@ -281,7 +297,8 @@ def _show(plan: Plan, rows: Sequence[Row]) -> None:
 
 def _user_cells(row: Row) -> tuple[str, ...]:
     figures = (_figure(row, "top1"), _figure(row, "trained_top1"), _spread(row, "share"), _spread(row, "share_of_full"))
-    return (f"{row['router']} seed {row['seed']}", str(row["shown"]), *figures)
+    shown = f"{row['shown']} {row['how']}"
+    return (f"{row['router']} seed {row['seed']}", shown, str(row["new"]), *figures)
 
 
 def _llm_cells(row: Row) -> tuple[str, ...]:

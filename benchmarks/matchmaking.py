@@ -5,7 +5,7 @@ among the pairs that a user did answer (pool-based active learning), mostly one 
 every query may be asked, which leaves more to choose from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -88,18 +88,27 @@ def _curves(plan: Plan, world: World, truth: Truth, seed: int) -> tuple[Floats, 
     for row, user in enumerate(new):
         own = world.train.of_user(world.train.users[user])
         for rule in (0, 1):
-            asked: list[int] = []
             rng = Random(f"{seed}-{user}-{rule}")
-            for step in range(plan.steps + 1):
-                history = own.where(np.array(asked, np.int64))
+            for step, history in enumerate(interview(router, own, plan.steps, rng, informed=bool(rule))):
                 p = predicted(router, world, int(user), world.test, history)[:, columns]
                 curves[rule, row, step] = top_one_credit(p, truth.label[user]).mean()
-                if step < plan.steps:
-                    asked.append(next_asked(router, own, asked, rng, informed=bool(rule)))
         if row % 10 == 9 or row == len(new) - 1:
             at = curves[:, : row + 1, -1].mean(1)
             progress(f"seed {seed}: {row + 1} of {len(new)} new users; top-1 random {at[0]:.3f}, ours {at[1]:.3f}")
     return curves[0], curves[1]
+
+
+def interview(
+    router: Personal, own: PreferenceDataset, questions: int, rng: Random, *, informed: bool
+) -> Iterator[PreferenceDataset]:
+    """What a user has said after 0, 1, ..., `questions` of the pairs in `own`, those that they recorded. Each is chosen
+    from the answers before it, its own unseen.
+    """
+    asked: list[int] = []
+    for left in range(questions, -1, -1):
+        yield own.where(np.array(asked, np.int64))
+        if left:
+            asked.append(next_asked(router, own, asked, rng, informed=informed))
 
 
 def next_asked(
@@ -109,15 +118,21 @@ def next_asked(
     left = np.setdiff1d(np.arange(len(own)), asked)
     if not informed or rng.random() < Shares().uniform:
         return int(rng.choice(left))
-    rated = np.unique(own.query[left])
-    pairs = Pairs(np.searchsorted(rated, own.query[left]), own.llm_a[left].astype(np.int64),
-                  own.llm_b[left].astype(np.int64))  # fmt: skip
-    queries = [own.queries[i] for i in rated]
     history = own.where(np.array(asked, np.int64))
-    found = worth_asking(router, own.users[int(own.user[0])], queries, pairs, history, seed=len(asked))
+    return int(left[worth_most(router, own.where(left), history, rng, seed=len(asked))])
+
+
+def worth_most(
+    router: Personal, offered: PreferenceDataset, history: PreferenceDataset, rng: Random, seed: int
+) -> int:  # fmt: skip
+    """Which of the pairs `offered` to one user the app would ask for what it tells; any where none tells anything."""
+    user = offered.users[int(offered.user[0])]
+    rated, query = np.unique(offered.query, return_inverse=True)
+    pairs = Pairs(query, offered.llm_a.astype(np.int64), offered.llm_b.astype(np.int64))
+    found = worth_asking(router, user, [offered.queries[i] for i in rated], pairs, history, seed=seed)
     if not len(found.positions):
-        return int(rng.choice(left))
-    return int(left[rng.choices(found.positions.tolist(), found.weights.tolist())[0]])
+        return rng.randrange(len(offered))
+    return int(rng.choices(found.positions.tolist(), found.weights.tolist())[0])
 
 
 def saved(random: Floats, ours: Floats, mark: int) -> Saved:

@@ -254,6 +254,49 @@ def test_comparisons_of_a_newcomer_are_planned_from_who_and_what_and_never_from_
     assert len(set(asked[0])) == len(asked[0]) and len(set(first.user)) == 20  # nobody twice in a round
 
 
+class CampRouter(PlanningRouter):
+    """Knows both camps of the tiny world and asks of which of them a person is."""
+
+    def _chance(self, user, history: PreferenceDataset | None) -> float:
+        """That the person likes the LLMs that come last."""
+        own = None if history is None else history.of_user(user)
+        odds = 0.0 if own is None else float(((2 * own.label - 1) * (own.llm_a - own.llm_b)).sum())
+        return 1 / (1 + float(np.exp(-2 * odds)))
+
+    def predict_proba(self, user, queries, history=None):
+        chance, place = self._chance(user, history), np.linspace(-1, 1, len(self.llms))
+        return np.tile(chance * softmax(place) + (1 - chance) * softmax(-place), (len(queries), 1))
+
+    def predict_draws(self, user, queries, history=None, n=400, seed=0):
+        last = np.random.default_rng(seed).random(n) < self._chance(user, history)
+        told = softmax(np.where(last, 1, -1)[:, None, None] * np.linspace(-1, 1, len(self.llms)))
+        return np.broadcast_to(told, (n, len(queries), len(self.llms)))
+
+
+def test_new_users_are_asked_at_random_and_as_planned_and_the_two_are_told_apart(
+    world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = {"camps": CampRouter, "user_bradley_terry": UserBradleyTerryRouter}
+    monkeypatch.setattr(coldstart_module, "router_class", kinds.__getitem__)
+    for name, value in (("FIRST_RATINGS", (0, 1, 2, 20)), ("PLANNED", (1, 2, 20)), ("INTERVIEWED", 11)):
+        monkeypatch.setattr(coldstart_module, name, value)
+    coldstart(Plan(world_folder, 24, 2, 4, tuple(kinds), (), ("users",)), tmp_path / "out.json")
+    rows = rows_of(tmp_path / "out.json")
+    camps, other = ([r for r in rows if r["router"] == name] for name in kinds)
+    shown = [(r["how"], r["shown"], r["new"]) for r in camps if r["seed"] == 0]
+    assert shown == [("random", 0, 12), ("random", 1, 12), ("random", 2, 12), ("planned", 1, 11), ("planned", 2, 11)]
+    assert {r["how"] for r in other} == {"random"}  # it has no posterior to plan with
+    of = {(r["how"], r["seed"], r["shown"]): r for r in camps}
+    for (how, seed, n), row in of.items():
+        at_random, full = of["random", seed, n], of["random", seed, 2]["trained_top1"]
+        assert row["trained_top1"] == at_random["trained_top1"], how  # trained users' own ratings are drawn at random
+        assert row["share_of_full"] == pytest.approx(row["top1"] / full)
+    # Two LLMs far apart tell at once of which camp somebody is; any two often tie.
+    planned, at_random = ([of[how, seed, 1]["top1"] for seed in range(4)] for how in ("planned", "random"))
+    assert np.mean(planned) > np.mean(at_random) + 0.03
+    assert "1 planned" in capsys.readouterr().out
+
+
 def test_coldstart_names_an_unknown_llm_or_part(world_folder: Path) -> None:
     with pytest.raises(InvalidInput, match="no LLM 'gpt-9'"):
         coldstart(Plan(world_folder, 4, 5, 1, ("uniform",), ("gpt-9",)), None)
