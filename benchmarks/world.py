@@ -88,7 +88,7 @@ def load_world(folder: Path, users: int, ratings: Ratings, losers: int | None = 
 
 
 def load_truth(folder: Path, users: int) -> Truth:
-    """The truth of the first `users` users.
+    """The truth of the first `users` users, its queries and LLMs in the order in which `load_world` has them.
 
     Without `noise_scale` in stats.json the utilities are taken as felt (scale near 0).
     """
@@ -96,8 +96,19 @@ def load_truth(folder: Path, users: int) -> Truth:
         stats = folder / "stats.json"
         scale = float(json.loads(stats.read_text()).get("noise_scale", 0)) if stats.exists() else 0.0
         users = len(_user_ids(folder, users))
-        label, utility = truth["label"][:users].astype(np.int64), truth["utility"][:users].astype(np.float64)
+        asked = _places(truth["query_ids"], [q.query_id for q in _queries(folder)[0]["test"]])
+        column = _places(truth["llm_ids"], [m.llm_id for m in _llms(folder)[0]])
+        if len(column) != len(truth["llm_ids"]):
+            raise ValueError("truth.npz names LLMs that llms.json does not")
+        label = np.argsort(column)[truth["label"][:users][:, asked].astype(np.int64)]
+        utility = truth["utility"][:users][:, asked][..., column].astype(np.float64)
     return Truth(label, utility, max(scale, 1e-6))
+
+
+def _places(names: NDArray[np.generic], wanted: Sequence[str]) -> NDArray[np.intp]:
+    """Where in `names` each of `wanted` stands."""
+    place = {str(name): i for i, name in enumerate(names)}
+    return np.array([place[name] for name in wanted], np.intp)
 
 
 def _queries(folder: Path) -> tuple[dict[str, tuple[Query, ...]], dict[str, Vectors]]:
@@ -165,6 +176,8 @@ class _Index:
         if ratings < 1:
             raise InvalidInput(f"At least one rating a user is needed, not {ratings}.")
         train = self._pairs(folder / "pairs.parquet", ratings)
+        if (train.query >= self.held_out).any():
+            raise ValueError("pairs.parquet rates queries that are not of the train split")
         validation = self._pairs(folder / "val_pairs.parquet", 10**9)
         return train, replace(validation, ids=validation.ids + len(train))
 

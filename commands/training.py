@@ -130,16 +130,17 @@ def _show_epoch(epoch: Any) -> None:
     )
 
 
+def _figures(accuracy: dict[str, float], loss: dict[str, float]) -> str:
+    said = (f"{x['value']:.3f} ({x['low']:.3f} to {x['high']:.3f})" for x in (accuracy, loss))
+    return "accuracy {}  log-loss {}".format(*said)
+
+
 def _report_text(report: dict[str, Any]) -> str:
     ratings, users = report["ratings"]["test"], report["standings"][0]["gain"]["users"]
     lines = [f"{ratings} held-out ratings of {users} users, split by query; 95 % intervals over users:"]
-    for standing in report["standings"]:
-        accuracy, loss = standing["accuracy"], standing["log_loss"]
-        lines.append(
-            f"  {standing['router']:<20} "
-            f"accuracy {accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f})"
-            f"  log-loss {loss['value']:.3f} ({loss['low']:.3f} to {loss['high']:.3f})"
-        )
+    lines += [f"  {s['router']:<20} {_figures(s['accuracy'], s['log_loss'])}" for s in report["standings"]]
+    trained = report["standings"][0]
+    lines.append(f"Each user counting once: {_figures(trained['user_accuracy'], trained['user_log_loss'])}")
     if "router_version" in report:
         serves = "is in service" if report["in_service"] else "is published and not in service"
         lines.append(f"Router version {report['router_version']} {serves}.")

@@ -1,6 +1,6 @@
 """How good a router is on ratings it has not seen, with intervals by bootstrap over users, never over ratings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -42,17 +42,19 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Pairwise accuracy (decisive ratings; an even call counts half) and log-loss (a tie is half for either side)."""
+    """Pairwise accuracy (decisive ratings; an even call counts half) and log-loss (a tie is half for either side), over
+    all ratings together; and as means over users, where each counts once however much they rated.
+    """
 
     accuracy: Estimate
     log_loss: Estimate
+    user_accuracy: Estimate
+    user_log_loss: Estimate
     ratings: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a card."""
-        return {
-            "accuracy": self.accuracy._asdict(), "log_loss": self.log_loss._asdict(), "ratings": self.ratings,
-        }  # fmt: skip
+        return {name: x._asdict() if isinstance(x, Estimate) else x for name, x in vars(self).items()}
 
 
 def predict_pairs(router: Router, held_out: PreferenceDataset, history: PreferenceDataset | None) -> Predictions:
@@ -89,12 +91,13 @@ def evaluate(predictions: Predictions, seed: int = 0) -> Evaluation:
     hit, decisive = _hits(predictions)
     if not decisive.any():
         raise NotEnoughData("No held-out rating prefers a side, so nothing can be measured. Rate more pairs.")
-    loss = _losses(predictions)
-    return Evaluation(
-        _ratio(hit * decisive, decisive, predictions.user, seed),
-        _ratio(loss, np.ones(len(loss)), predictions.user, seed),
-        len(loss),
-    )
+    loss, one = _losses(predictions), np.ones(len(decisive))
+    group = np.unique(predictions.user, return_inverse=True)[1]
+    # A user's ratings share a weight of 1, those that prefer a side likewise: the ratio of sums is the mean over users.
+    each, each_decisive = 1 / np.bincount(group)[group], decisive / np.maximum(np.bincount(group, decisive), 1)[group]
+    columns = ((hit * decisive, decisive), (loss, one), (hit * each_decisive, each_decisive), (loss * each, each))
+    accuracy, log_loss, user_accuracy, user_log_loss = _ratios(columns, predictions.user, seed)
+    return Evaluation(accuracy, log_loss, user_accuracy, user_log_loss, len(loss))
 
 
 def log_loss_gain(better: Predictions, baseline: Predictions, seed: int = 0) -> Estimate:
@@ -118,15 +121,22 @@ def _losses(predictions: Predictions) -> Floats:
 
 def _ratio(numerator: Floats, denominator: Floats, user: NDArray[np.int32], seed: int) -> Estimate:
     """sum(numerator) / sum(denominator) with a percentile bootstrap that draws whole users."""
+    return _ratios([(numerator, denominator)], user, seed)[0]
+
+
+def _ratios(columns: Sequence[tuple[Floats, Floats]], user: NDArray[np.int32], seed: int) -> list[Estimate]:
+    """`_ratio` of several numerators and denominators [N] under the same draws."""
     _, group = np.unique(user, return_inverse=True)
-    top, bottom = np.bincount(group, numerator), np.bincount(group, denominator)
-    counts = np.random.default_rng(seed).multinomial(
-        len(top), np.full(len(top), 1 / len(top)), size=BOOTSTRAPS
-    )  # [B, users]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = (counts @ top) / (counts @ bottom)
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Estimate(float(top.sum() / bottom.sum()), float(low), float(high), int((bottom > 0).sum()))
+    users = int(group.max(initial=-1)) + 1
+    counts = np.random.default_rng(seed).multinomial(users, np.full(users, 1 / users), size=BOOTSTRAPS)  # [B, users]
+    found = []
+    for numerator, denominator in columns:
+        top, bottom = np.bincount(group, numerator), np.bincount(group, denominator)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = (counts @ top) / (counts @ bottom)
+        low, high = np.nanquantile(drawn, [0.025, 0.975])
+        found.append(Estimate(float(top.sum() / bottom.sum()), float(low), float(high), int((bottom > 0).sum())))
+    return found
 
 
 @dataclass(frozen=True)
@@ -151,19 +161,6 @@ def standings(measured: Mapping[str, Predictions], population: str) -> tuple[Sta
         Standing(name, evaluate(predictions), log_loss_gain(predictions, reference))
         for name, predictions in measured.items()
     )
-
-
-def macro(predictions: Predictions, seed: int = 0) -> tuple[Estimate, Estimate]:
-    """Accuracy and log-loss as means over users, each user counting once however much they rated."""
-    hit, decisive = _hits(predictions)
-    users, group = np.unique(predictions.user, return_inverse=True)
-    rated, preferring = np.bincount(group), np.bincount(group, decisive)
-    loss = np.bincount(group, _losses(predictions)) / rated
-    can = preferring > 0
-    if not can.any():
-        raise NotEnoughData("No held-out rating prefers a side, so nothing can be measured. Rate more pairs.")
-    accuracy = np.bincount(group, hit * decisive)[can] / preferring[can]
-    return over_users(accuracy, np.ones(int(can.sum())), seed), over_users(loss, np.ones(len(users)), seed)
 
 
 def over_users(numerator: Floats, denominator: Floats, seed: int = 0) -> Estimate:

@@ -13,9 +13,11 @@ from core.costs import (
     average_gap_recovered,
     call_curve,
     call_share_for,
+    deferral_area,
     deferral_curve,
     pick_entropy,
     quality_improvement,
+    quality_neutral_cost,
     value_over_best,
     zero_router,
 )
@@ -219,13 +221,14 @@ class _Examination:
         predicted, quality = np.stack([p, 1 - p], 1), np.stack([label, 1 - label], 1)
         curve = deferral_curve(predicted, quality, cost, steps=40)
         rows, cheap = np.arange(len(cost)), cost.argmin(axis=1)
-        ends = [cost[rows, pick].mean() for pick in (cheap, 1 - cheap)]
-        plain = zero_router(np.array(ends), np.array([quality[rows, pick].mean() for pick in (cheap, 1 - cheap)]))
+        ends, alone = (np.array([x[rows, pick].mean() for pick in (cheap, 1 - cheap)]) for x in (cost, quality))
+        plain = zero_router(ends, alone)
         low, high = float(min(ends)), float(max(ends))
         return {
             "ratings": int(usable.sum()), "curve": {"cost": curve.cost.tolist(), "quality": curve.quality.tolist()},
             "zero": {"cost": plain.cost.tolist(), "quality": plain.quality.tolist()},
             "aiq": quality_improvement(curve, low, high), "aiq_zero": quality_improvement(plain, low, high),
+            "area": deferral_area(curve, low, high), "qnc": quality_neutral_cost(curve, ends, alone),
         }  # fmt: skip
 
     def _picks(self) -> dict[str, Any]:
@@ -312,8 +315,7 @@ def calibration_table(predictions: Predictions) -> dict[str, Any]:
 def _against(own: Predictions, population: Predictions) -> dict[str, Any]:
     measured = evaluate(own)
     gain = log_loss_gain(own, population)
-    return {"accuracy": measured.accuracy._asdict(), "gain": gain._asdict(), "ratings": measured.ratings,
-            "separable": gain.low > 0}  # fmt: skip
+    return {**measured.to_dict(), "gain": gain._asdict(), "separable": gain.low > 0}
 
 
 def _order(ratings: PreferenceDataset) -> Any:

@@ -71,8 +71,9 @@ def build_graph(visible: PreferenceDataset, encoder: TextEncoder, tasks: Sequenc
 
 
 def trait_differences(visible: PreferenceDataset) -> NDArray[np.float32]:
-    """[N, T]: what differed between the two answers shown, NaN where one of them is unknown."""
-    known = (visible.response_a >= 0) & (visible.response_b >= 0)
+    """[N, T]: what differed between the two answers shown, NaN where one of them is unknown or not finite."""
+    finite = np.append(np.isfinite(visible.traits).all(1), False)  # the last is what -1, unknown, points to
+    known = finite[visible.response_a] & finite[visible.response_b]
     difference = np.full((len(visible), visible.traits.shape[1]), np.nan, np.float32)
     difference[known] = visible.traits[visible.response_a[known]] - visible.traits[visible.response_b[known]]
     return difference
@@ -98,6 +99,7 @@ def _finite(vectors: Vectors, what: str) -> Vectors:
     if not np.isfinite(vectors).all():
         bad = int((~np.isfinite(vectors).all(axis=1)).sum())
         raise InvalidInput(
-            f"{bad} {what} vectors are not finite. Nothing was trained; clear the cached text embeddings and try again."
+            f"{bad} {what} vectors are not finite, so nothing can be learned or decided from them. "
+            "Clear the cached text embeddings and try again."
         )
     return vectors

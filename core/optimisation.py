@@ -20,6 +20,7 @@ from core.graph import RoutingGraph, build_graph
 from core.luce import Said
 from core.network import NetworkShape, Nodes, PosteriorGAT, Ratings, ratings_of
 from core.responses import expected_traits
+from core.routers.descent import check_both_parts
 
 # With more people than these, a validation reads so many of them, evenly spread: who is read costs time, and what makes
 # one validation differ from the next is which queries were held out, not which people.
@@ -135,10 +136,7 @@ def fit_network(
     config and seed give the same network on the same kind of device. Raises NotEnoughData.
     """
     started = time.process_time()
-    if not len(validation) or not len(train_part):
-        raise NotEnoughData(
-            "Training needs ratings on both sides of its split by query: rate pairs of more different queries."
-        )
+    check_both_parts(train_part, validation)
     fit = Fit(train_part, validation, encoder, config)
     curve = fit.run(on_epoch)
     best = min(curve, key=lambda epoch: epoch.validation_loss)

@@ -96,10 +96,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def check_both_parts(train_part: PreferenceDataset, validation: PreferenceDataset) -> None:
-    """Raises NotEnoughData unless there are ratings to fit to and ratings to stop early on."""
+    """Raises NotEnoughData unless there are two LLMs, ratings to fit to and ratings to stop early on."""
+    if len(train_part.llms) < 2:
+        raise NotEnoughData("Routing needs a second LLM: with one there is nothing to choose. Add LLMs and rate pairs.")
     if not len(validation) or not len(train_part):
         raise NotEnoughData(
-            "Training needs ratings on both sides of its split by query: rate pairs of more different queries."
+            f"Training needs ratings on both sides of its split by query; {len(train_part)} are to be learned from and "
+            f"{len(validation)} held out. Rate pairs of more different queries."
         )
 
 

@@ -49,12 +49,13 @@ class EloRouter(StoredRouter):
 
 def _played(ratings: PreferenceDataset, k_factor: float) -> Floats:
     """[L] logits after all ratings by time: r_a += K (label - sigma(r_a - r_b)), and r_b as much the other way (Elo,
-    1978).
+    1978); K times the rating's weight.
     """
-    strength, step = [0.0] * len(ratings.llms), k_factor / POINTS
+    strength = [0.0] * len(ratings.llms)
     order = np.argsort(ratings.time, kind="stable")
+    steps = ratings.weight[order] * k_factor / POINTS
     columns = (ratings.llm_a[order].tolist(), ratings.llm_b[order].tolist(), ratings.label[order].tolist())
-    for a, b, label in zip(*columns, strict=True):
+    for a, b, label, step in zip(*columns, steps.tolist(), strict=True):
         change = step * (label - 1 / (1 + exp(strength[b] - strength[a])))
         strength[a] += change
         strength[b] -= change

@@ -130,14 +130,16 @@ class LadderRouter:
         """[Q, K]: the share of each rung of `names` in the choice for each query; rows sum to 1.
 
         A rung's part is its weight times how far it puts the chosen LLM above its own mean log-probability; a rung that
-        speaks against the choice has none. Where no rung tells the LLMs apart, the shares are the weights'.
+        speaks against the choice has none. Where no rung tells the LLMs apart, the shares are the weights'; equal ones
+        where held-out ratings gave no rung any.
         """
         weights, logs = self._answers(user, queries, history)
         chosen = np.tensordot(weights, logs, 1).argmax(-1)  # [Q]
         above = np.take_along_axis(logs, chosen[None, :, None], -1)[..., 0] - logs.mean(-1)  # [K, Q]
         part = np.maximum(weights[:, None] * above, 0.0).T
         total = part.sum(1, keepdims=True)
-        flat = np.broadcast_to(weights / weights.sum(), part.shape)
+        even = weights / weights.sum() if weights.any() else np.full(len(weights), 1 / len(weights))
+        flat = np.broadcast_to(even, part.shape)
         return np.asarray(np.divide(part, total, out=flat.copy(), where=total > 1e-12))
 
     def why(self, user: UserId, history: PreferenceDataset | None = None) -> Why:

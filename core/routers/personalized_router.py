@@ -164,4 +164,5 @@ class _Fit:
             return descend(trained, loss, validation_loss, recipe.plan), trained
 
     def _loss(self, trained: _Trained, states: PersonStates, ties: Ties, targets: Columns) -> Tensor:
-        return F.binary_cross_entropy_with_logits(trained.network.margins(states, ties, targets), targets.label)
+        margin = trained.network.margins(states, ties, targets)
+        return F.binary_cross_entropy_with_logits(margin, targets.label, targets.weight)

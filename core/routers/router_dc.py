@@ -1,10 +1,10 @@
 """RouterDC: queries drawn towards the LLMs that do well on them and away from those that do badly, and towards queries
 like them.
 
-Chen et al., 2024, arXiv 2409.19886: query-LLM contrastive loss (eq. 4: each of the top LLMs of a query against its
-bottom LLMs) plus a share of query-query contrastive loss (eq. 5: one query of the same cluster against queries of
-others). Scores here are win rates on the query, shrunk towards those in its cluster; the text encoder stays fixed and a
-linear layer is learned on top.
+Chen et al., 2024, arXiv 2409.19886: query-LLM contrastive loss (each of the top LLMs of a query against its bottom
+LLMs, summed over the top) plus query-query contrastive loss (one query of the same cluster against queries of others).
+Scores here are win rates on the query, shrunk towards those in its cluster; the text encoder stays fixed and a linear
+layer is learned on top, which is why cosines are divided by a temperature.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Recipe(NamedTuple):
     """What is tried on validation."""
 
     noise: float  # on the query vectors, in their standard deviations
-    share: float  # of the query-query loss; 1 in the paper
+    share: float  # of the query-query loss; the paper's is 1
     strength: float  # games that a cluster's win rate is worth on one query
 
 
@@ -45,7 +45,7 @@ TEMPERATURE = 0.2
 OTHERS = 8  # queries of other clusters in one contrast
 SCALE = 8.0
 PLAN = Descent(epochs=40, steps=10, learning_rate=4e-3, weight_decay=0.1, patience=6)
-RECIPES = [Recipe(*knobs) for knobs in product((2.0, 0.0, 4.0), (0.0, 0.5), (4.0, 16.0))]
+RECIPES = [Recipe(*knobs) for knobs in product((2.0, 0.0, 4.0), (1.0, 0.0), (4.0, 16.0))]
 
 
 class Targets(NamedTuple):
@@ -161,22 +161,26 @@ def _fitted(
 
 
 def query_llm_loss(logits: Tensor, rate: Tensor) -> Tensor:
-    """Eq. 4: -log of each top LLM's share against the bottom LLMs; `logits` and `rate` are [R, L]."""
+    """Mean over queries of the sum over the top LLMs of -log of each one's share against the bottom LLMs; `logits` and
+    `rate` are [R, L].
+    """
     top = min(TOP, max(rate.shape[1] // 2, 1))
     order = rate.argsort(dim=1, descending=True)
     near, far = logits.gather(1, order[:, :top]), logits.gather(1, order[:, -top:])  # [R, top] each
     against = torch.cat([near[..., None], far[:, None, :].expand(-1, top, -1)], -1)  # [R, top, 1 + top]
-    return -torch.log_softmax(against, -1)[..., 0].mean()
+    return -torch.log_softmax(against, -1)[..., 0].sum(1).mean()
 
 
 def query_query_loss(hidden: Tensor, cluster: Tensor) -> Tensor:
-    """Eq. 5: -log share of one query of the same cluster against `OTHERS` of other clusters, drawn anew; 0 with one
-    cluster.
+    """Mean of -log share of another query of the same cluster (itself where it is alone) against `OTHERS` of other
+    clusters, drawn anew; 0 with one cluster.
     """
     same = cluster[:, None] == cluster[None, :]  # [R, R]
     if bool(same.all()):
         return hidden.sum() * 0
-    friend = torch.multinomial(same.float(), 1)
+    itself = torch.eye(len(same), dtype=torch.bool)
+    fellows = same & ~itself
+    friend = torch.multinomial(torch.where(fellows.any(1, keepdim=True), fellows, itself).float(), 1)
     others = torch.multinomial((~same).float(), OTHERS, replacement=True)
     drawn = hidden[torch.cat([friend, others], 1)]  # [R, 1 + OTHERS, H]
     return -torch.log_softmax((drawn * hidden[:, None]).sum(-1), -1)[:, 0].mean()

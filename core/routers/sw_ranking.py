@@ -43,7 +43,9 @@ CANDIDATES = [
 
 
 class Games(NamedTuple):
-    """C rows: the query, LLM a and LLM b > a, how many games they played there and how many a won (a tie is half)."""
+    """C rows: the query, LLM a and LLM b > a, how many games they played there and how many a won (a tie is half); each
+    counts by its weight.
+    """
 
     row: NDArray[np.int64]
     a: NDArray[np.int64]
@@ -57,8 +59,7 @@ class Games(NamedTuple):
         low, high = np.minimum(ratings.llm_a, ratings.llm_b), np.maximum(ratings.llm_a, ratings.llm_b)
         won = np.where(ratings.llm_a == low, ratings.label, 1 - ratings.label)
         key, place = np.unique((query.astype(np.int64) * llms + low) * llms + high, return_inverse=True)
-        games = np.bincount(place, minlength=len(key)).astype(float)
-        wins = np.bincount(place, won, len(key)).astype(float)
+        games, wins = (np.bincount(place, x, len(key)).astype(float) for x in (ratings.weight, ratings.weight * won))
         return cls(key // (llms * llms), key // llms % llms, key % llms, games, wins)
 
 

@@ -3,19 +3,20 @@ cluster's.
 
 Jitkrittum et al., 2025, arXiv 2502.08773, section 5.1: Psi_k(m) is the mean loss of LLM m on the representative queries
 in cluster k, and the query is routed to argmin_m Psi_k(q)(m). The loss here is one of comparisons: the share that m
-lost, shrunk towards its share overall.
+lost, shrunk towards its share overall. An LLM that joins later needs only its own losses on rated queries: the clusters
+stay as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from core.dataset import PreferenceDataset
-from core.domain import Query, UserId
+from core.domain import LLM, LLMId, Query, UserId
 from core.encoders import TextEncoder
-from core.errors import NotEnoughData
+from core.errors import InvalidInput, NotEnoughData
 from core.routers.base import Probabilities, softmax
 from core.routers.best_llm import population_counts
 from core.routers.calibration import calibrate
@@ -37,12 +38,14 @@ class Clusters(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class UniRouteKMeansRouter(StoredRouter):
-    """Centres [K, dim] and the scores [K, L] of the LLMs in each cluster: the logit of the win rate, 1 - Psi, scaled on
-    validation.
+    """Centres [K, dim] and the scores [K, L] of the LLMs in each cluster: the logit of the win rate, 1 - Psi, times a
+    `scale` chosen on validation; `strength` is how many games an LLM's overall rate is worth in a cluster.
     """
 
     centre: Floats
     score: Floats
+    strength: float
+    scale: float
     encoder: TextEncoder
 
     kind: ClassVar[str] = "uniroute_kmeans"
@@ -61,15 +64,21 @@ class UniRouteKMeansRouter(StoredRouter):
             for strength in STRENGTHS:
                 score = logit(clusters.counts.rate(population, strength))
                 fitted = calibrate(score[place, validation.llm_a] - score[place, validation.llm_b], validation.label)
-                tried.append((fitted.loss, clusters.centre, fitted.scale * score))
-        _, centre, score = min(tried, key=lambda candidate: candidate[0])
-        return cls(tuple(m.llm_id for m in train_part.llms), centre, score, encoder)
+                tried.append((fitted.loss, clusters.centre, fitted.scale * score, strength, fitted.scale))
+        _, centre, score, strength, scale = min(tried, key=lambda candidate: candidate[0])
+        return cls(tuple(m.llm_id for m in train_part.llms), centre, score, strength, scale, encoder)
 
     def predict_proba(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
     ) -> Probabilities:
         """See `Router`. The same for every user."""
         return softmax(self.score[nearest(query_vectors(queries, self.encoder), self.centre)])
+
+    def with_llm(self, llm: LLM, history: PreferenceDataset) -> Self:
+        """See `Onboards`. Its description is not read."""
+        rate = newcomers_rate(llm, history, self.llms, self.centre, self.strength, self.encoder)
+        score = np.column_stack([self.score, self.scale * logit(rate)])
+        return replace(self, llms=(*self.llms, llm.llm_id), score=score)
 
 
 def clusterings(train_part: PreferenceDataset, encoder: TextEncoder, seed: int) -> list[Clusters]:
@@ -104,3 +113,22 @@ def nearest(vectors: Floats, centre: Floats) -> np.ndarray:
     squared = (centre**2).sum(1) - 2 * vectors @ centre.T
     place: np.ndarray = squared.argmin(1)
     return place
+
+
+def newcomers_rate(
+    llm: LLM, history: PreferenceDataset, known: Sequence[LLMId], centre: Floats, strength: float, encoder: TextEncoder
+) -> Floats:
+    """[K]: the win rate in each cluster of an LLM that joined later, from its comparisons with those in `known`, shrunk
+    as those of the fit are. Raises InvalidInput for one that is known.
+    """
+    if llm.llm_id in known:
+        raise InvalidInput(f"This router knows the LLM '{llm.llm_id}' already.")
+    column, others = history.llm_row.get(llm.llm_id, -1), np.array([m.llm_id in known for m in history.llms], bool)
+    as_a, as_b = history.llm_a == column, history.llm_b == column
+    its = history.where((as_a & others[history.llm_b]) | (as_b & others[history.llm_a]))
+    rated, query = np.unique(its.query, return_inverse=True)
+    place = nearest(query_vectors([history.queries[i] for i in rated], encoder), centre)[query]
+    won = np.where(its.llm_a == column, its.label, 1 - its.label)
+    wins, games = (np.bincount(place, x, len(centre)).astype(float) for x in (its.weight * won, its.weight))
+    counts = WinCounts(wins, games)
+    return counts.rate(counts.total().rate(0.5, POPULATION_STRENGTH), strength)

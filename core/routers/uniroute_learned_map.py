@@ -3,18 +3,20 @@ comparisons.
 
 Jitkrittum et al., 2025, arXiv 2502.08773, section 5.2: Phi_k(q) ~ exp(theta_k . phi(q)), and the score of LLM m is the
 Phi-weighted mean of its cluster scores Psi_k(m); theta is fitted by log-loss with Psi fixed. The log-loss here is
-Bradley-Terry's, as the labels are comparisons.
+Bradley-Terry's, as the labels are comparisons. An LLM that joins later needs only its Psi, counted in the clusters
+that the fit began with.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.dataset import PreferenceDataset
-from core.domain import Query, UserId
+from core.domain import LLM, Query, UserId
 from core.encoders import TextEncoder
 from core.routers.base import Probabilities, softmax
 from core.routers.best_llm import population_counts
@@ -30,7 +32,7 @@ from core.routers.descent import (
     tensor,
 )
 from core.routers.stored import StoredRouter
-from core.routers.uniroute_kmeans import POPULATION_STRENGTH, STRENGTHS, Clusters, clusterings
+from core.routers.uniroute_kmeans import POPULATION_STRENGTH, STRENGTHS, Clusters, clusterings, newcomers_rate
 from core.routers.vectors import EncodedOnce, query_vectors
 from core.routers.win_rates import Floats, logit
 
@@ -57,14 +59,21 @@ class AssignmentMap(nn.Module):
 class _Tried(NamedTuple):
     loss: float
     state: dict[str, Floats]
+    centre: Floats
+    strength: float
 
 
 @dataclass(frozen=True, eq=False)
 class UniRouteLearnedMapRouter(StoredRouter):
-    """theta [K, dim] and the scaled scores [K, L] of the LLMs in each cluster."""
+    """theta [K, dim] and the scores [K, L] of the LLMs in each cluster, times the learned `scale`; the centres [K, dim]
+    of the clusters, and how many games an LLM's overall rate is worth in one.
+    """
 
     theta: Floats
     score: Floats
+    centre: Floats
+    strength: float
+    scale: float
     encoder: TextEncoder
 
     kind: ClassVar[str] = "uniroute_learned_map"
@@ -85,7 +94,8 @@ class UniRouteLearnedMapRouter(StoredRouter):
                     validation,
                     once,
                     clusters,
-                    logit(clusters.counts.rate(population, strength)),
+                    population,
+                    strength,
                     noise,
                     seed,
                 )
@@ -95,8 +105,9 @@ class UniRouteLearnedMapRouter(StoredRouter):
             ),
             key=lambda tried: tried.loss,
         )
-        score = best.state["score"] * torch.tensor(best.state["log_scale"]).exp().numpy()
-        return cls(tuple(m.llm_id for m in train_part.llms), best.state["theta"], score, encoder)
+        theta, scale = best.state["theta"], float(np.exp(best.state["log_scale"]))
+        llms = tuple(m.llm_id for m in train_part.llms)
+        return cls(llms, theta, scale * best.state["score"], best.centre, best.strength, scale, encoder)
 
     def predict_proba(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
@@ -104,16 +115,22 @@ class UniRouteLearnedMapRouter(StoredRouter):
         """See `Router`. The same for every user."""
         return softmax(softmax(query_vectors(queries, self.encoder) @ self.theta.T) @ self.score)
 
+    def with_llm(self, llm: LLM, history: PreferenceDataset) -> Self:
+        """See `Onboards`. Its description is not read."""
+        rate = newcomers_rate(llm, history, self.llms, self.centre, self.strength, self.encoder)
+        score = np.column_stack([self.score, self.scale * logit(rate)])
+        return replace(self, llms=(*self.llms, llm.llm_id), score=score)
+
 
 def _fitted(
     train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder,
-    clusters: Clusters, score: Floats, noise: float, seed: int,
+    clusters: Clusters, population: Floats, strength: float, noise: float, seed: int,
 ) -> _Tried:  # fmt: skip
     vectors = tensor(query_vectors(train_part.queries, encoder))
     held_out_vectors = tensor(query_vectors(validation.queries, encoder))
     said, held_out = Columns.of(train_part), Columns.of(validation)
     with seeded(seed):
-        network = AssignmentMap(tensor(clusters.centre), tensor(score))
+        network = AssignmentMap(tensor(clusters.centre), tensor(logit(clusters.counts.rate(population, strength))))
 
         def loss() -> Tensor:
             return pair_log_loss(network(noisy(vectors, noise)), said)
@@ -121,4 +138,4 @@ def _fitted(
         validation_loss = descend(
             network, loss, lambda: float(pair_log_loss(network(held_out_vectors), held_out)), PLAN
         )
-    return _Tried(validation_loss, arrays(network))
+    return _Tried(validation_loss, arrays(network), clusters.centre, strength)

@@ -61,7 +61,8 @@ def _unit(vectors: Vectors, what: str) -> Floats:
     if not np.isfinite(vectors).all():
         bad = int((~np.isfinite(vectors).all(axis=1)).sum())
         raise InvalidInput(
-            f"{bad} {what} vectors are not finite. Nothing was trained; clear the cached text embeddings and try again."
+            f"{bad} {what} vectors are not finite, so nothing can be learned or decided from them. "
+            "Clear the cached text embeddings and try again."
         )
     exact = np.asarray(vectors, np.float64)
     unit: Floats = exact / np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-12)

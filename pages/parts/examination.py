@@ -56,11 +56,15 @@ def _show_splits(splits: list[Report]) -> None:
     st.subheader("Gain over one ranking for all, by what was held out")
     rows = [
         {"split": split["what"], **_interval(split["gain"]), "accuracy": split["accuracy"]["value"],
+         **({"mean_of_users": split["user_accuracy"]["value"]} if "user_accuracy" in split else {}),
          "ratings": split["ratings"], "users": split["gain"]["users"]}
         for split in splits if "gain" in split
     ]  # fmt: skip
     _draw(pd.DataFrame(rows), gain_chart, "splits", "Log-loss gain under each split")
-    st.caption("Of unseen users what they said first is known, and their later half is asked.")
+    st.caption(
+        "Of unseen users what they said first is known, and their later half is asked. Accuracy is over all ratings, "
+        "`mean_of_users` the same with each user counting once."
+    )
     for split in splits:
         if "reason" in split:
             st.caption(f"{split['what']}: not measured ({split['reason']}).")
@@ -130,6 +134,14 @@ def _show_cost(found: Report, picks: Report) -> None:
             f"{found['ratings']:,} held-out pairs, of which one response is taken: its share of wins against the "
             f"output price of its LLM. AIQ {found['aiq']:.3f}, without a router {found['aiq_zero']:.3f}."
         )
+        if "area" in found:  # reports from before this was kept have none
+            least = found["qnc"]
+            neutral = "never reached" if least is None else f"{least:.2f}"
+            st.caption(
+                f"Deferral area {found['area']:.3f} (mean quality over all budgets). QNC {neutral}: the least spending "
+                "that is as good as always the cheaper or always the dearer side, whichever is better, as a share of "
+                "what that one costs."
+            )
     value = picks["value_over_best"]
     best = "" if value is None else f"V_B {value:.3f} (above 1 it pays to route, against one ranking for all); "
     st.caption(f"{best}E_p {picks['entropy']:.2f} of at most {picks['most']:.2f} bits (0: everyone gets one LLM).")

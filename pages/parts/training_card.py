@@ -97,6 +97,14 @@ def show_report(report: Mapping[str, Any]) -> None:
         "95 % intervals by bootstrap over users. "
         f"Log-loss gain over one ranking for all: {gain['value']:.3f} ({gain['low']:.3f} to {gain['high']:.3f})."
     )
+    trained = report["standings"][0]
+    if "user_accuracy" in trained:  # cards from before this was kept have none
+        accuracy, loss = trained["user_accuracy"], trained["user_log_loss"]
+        st.caption(
+            f"Each user counting once, however much they rated: right about {accuracy['value']:.1%} "
+            f"({accuracy['low']:.1%} to {accuracy['high']:.1%}), log-loss {loss['value']:.3f} "
+            f"({loss['low']:.3f} to {loss['high']:.3f}), {loss['users']:,} users."
+        )
     if report.get("gains"):
         with st.expander("How much better than each baseline, on the same ratings"):
             _show_gains(report["gains"])

@@ -1,6 +1,7 @@
 """`python -m benchmarks NAME`: each command on a tiny world, its JSON and what its figures must be there."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from benchmarks import coldstart as coldstart_module
 from benchmarks.__main__ import app
 from benchmarks.coldstart import Plan, coldstart
+from benchmarks.controls import REAL_SETS, controls, shuffled
 from benchmarks.controls import Plan as ControlsPlan
-from benchmarks.controls import controls, shuffled
 from benchmarks.cost import cost
 from benchmarks.measurement import Cell, measure, measure_here
-from benchmarks.votes import fold_by_question, of_others
+from benchmarks.votes import fold_by_question, of_others, personal_differences
 from benchmarks.world import load_truth, load_world
 from core import importers
 from core.dataset import PreferenceDataset
@@ -142,6 +144,31 @@ def test_the_world_is_split_as_the_folder_says(world_folder: Path) -> None:
     assert world.encoder.encode([world.test[0].text]).shape == (1, 64)
     with pytest.raises(InvalidInput, match="no vector"):
         world.encoder.encode(["never seen"])
+
+
+def test_the_truth_is_read_by_its_names_and_ratings_of_held_out_queries_are_refused(
+    world_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(world_folder, folder)
+    with np.load(folder / "truth.npz") as file:
+        truth = dict(file)
+    queries, llms = np.random.default_rng(0).permutation(8), np.array([3, 0, 4, 1, 2])
+    moved = {
+        **truth, "query_ids": truth["query_ids"][queries], "llm_ids": truth["llm_ids"][llms],
+        "label": np.argsort(llms)[truth["label"][:, queries]].astype(np.int8),
+        "utility": truth["utility"][:, queries][..., llms],
+    }  # fmt: skip
+    np.savez(folder / "truth.npz", **moved)
+    one, other = load_truth(world_folder, 10), load_truth(folder, 10)
+    assert np.array_equal(one.label, other.label) and np.array_equal(one.utility, other.utility)
+    np.savez(folder / "truth.npz", **{**moved, "llm_ids": np.append(moved["llm_ids"], "llm-9")})
+    with pytest.raises(UnreadableFile, match="names LLMs"):
+        load_truth(folder, 10)
+    pairs = pd.read_parquet(folder / "pairs.parquet")
+    pd.concat([pairs, pd.read_parquet(folder / "val_pairs.parquet")]).to_parquet(folder / "pairs.parquet")
+    with pytest.raises(UnreadableFile, match="not of the train split"):
+        load_world(folder, 10, 7)
 
 
 def test_dense_pairs_let_the_best_win_against_different_losers(world_folder: Path) -> None:
@@ -288,8 +315,8 @@ def test_new_users_are_asked_at_random_and_as_planned_and_the_two_are_told_apart
     assert {r["how"] for r in other} == {"random"}  # it has no posterior to plan with
     of = {(r["how"], r["seed"], r["shown"]): r for r in camps}
     for (how, seed, n), row in of.items():
-        at_random, full = of["random", seed, n], of["random", seed, 2]["trained_top1"]
-        assert row["trained_top1"] == at_random["trained_top1"], how  # trained users' own ratings are drawn at random
+        same, full = of["random", seed, n], of["random", seed, 2]["trained_top1"]
+        assert row["trained_top1"] == same["trained_top1"], how  # trained users' own ratings are drawn at random
         assert row["share_of_full"] == pytest.approx(row["top1"] / full)
     # Two LLMs far apart tell at once of which camp somebody is; any two often tie.
     planned, at_random = ([of[how, seed, 1]["top1"] for seed in range(4)] for how in ("planned", "random"))
@@ -346,6 +373,16 @@ def test_controls_of_a_router_that_knows_no_users_fail(world_folder: Path, tmp_p
         "personal lift": False,
         "lift, users shuffled": True,
     }
+
+
+@pytest.mark.parametrize("name", ["mt_bench_human", "tulu_human", "prd_llm_judges"])
+def test_what_is_known_of_people_does_not_hurt_on_real_votes_and_helps_where_judges_differ(
+    shared_data: Path, name: str
+) -> None:
+    file, gains = REAL_SETS[name]
+    found = personal_differences(shared_data / name / file, "user_bradley_terry", 5, HashEncoder(), 0)
+    assert [each.rival for each in found] == ["global router", "same router with others' ratings"]
+    assert all(each.figure.high < 0 if gains else each.figure.low <= 0 for each in found), found
 
 
 def test_shuffling_keeps_how_much_each_rated_and_folds_keep_questions_whole(

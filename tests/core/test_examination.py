@@ -44,6 +44,7 @@ def test_where_users_differ_personal_routing_is_separable_and_every_control_hold
     assert found["picks"]["entropy"] <= found["picks"]["most"] == 2
     assert found["picks"]["value_over_best"] > 1
     assert found["cost"]["aiq"] > found["cost"]["aiq_zero"]
+    assert 0 < found["cost"]["qnc"] < 1 and found["cost"]["area"] <= found["cost"]["aiq"]
     assert found["personal"]["separable"] and found["personal"]["lift"]["value"] > 0.1
     assert all(pair["ratings"] >= 20 and 0 <= pair["quality"][0] <= 1 for pair in found["pairs"])
 

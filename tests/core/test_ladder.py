@@ -49,6 +49,8 @@ def test_the_shares_of_the_rungs_are_named_sum_to_one_and_follow_the_weights() -
         assert (shares[:, router.why(user, fitting).weights == np.zeros(len(NAMES))] == 0).all()
     alone = replace(router, weights=np.tile(np.eye(len(NAMES))[-1], (len(router.knots), 1)))
     np.testing.assert_allclose(alone.rungs(SHORT, UNSEEN, fitting)[:, -1], 1)
+    none = replace(router, weights=np.zeros_like(router.weights))
+    np.testing.assert_allclose(none.rungs(SHORT, UNSEEN, fitting), 1 / len(NAMES))
     np.testing.assert_allclose(
         alone.predict_proba(SHORT, UNSEEN, fitting), router.gat.predict_proba(SHORT, UNSEEN, fitting)
     )

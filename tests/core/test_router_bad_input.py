@@ -23,19 +23,26 @@ A, B, TIE = Outcome.A, Outcome.B, Outcome.TIE
 
 
 class BrokenEncoder(HashEncoder):
-    """One entry of the second text's vector is not a number."""
+    """One entry of the vectors of some texts is not finite."""
+
+    def __init__(self, text: str, value: float = np.nan) -> None:
+        super().__init__()
+        self.text, self.value = text, value
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         vectors = super().encode(texts)
-        vectors[1:2, 5] = np.nan
+        vectors[[self.text in text for text in texts], 5] = self.value
         return vectors
 
 
 @dataclass
 class World:
-    """Ratings by (user, number of the query, LLM a, LLM b, outcome); queries from 20 up are held out for validation."""
+    """Ratings by (user, number of the query, LLM a, LLM b, outcome); queries from 20 up are held out for validation.
+    With `choices`, all that one user said of one query is one choice.
+    """
 
     said: Iterable[tuple[str, int, int, int, Outcome]]
+    choices: bool = False
     llms: tuple[LLM, ...] = LLMS
     asked: tuple[Query, ...] = ASKED
     encoder: TextEncoder = field(default_factory=HashEncoder)
@@ -43,7 +50,10 @@ class World:
     def parts(self) -> tuple[PreferenceDataset, PreferenceDataset]:
         """Train and validation part."""
         given: list[Comparison] = [
-            comparison(user, self.asked[q], self.llms[a], self.llms[b], outcome, str(i))
+            replace(
+                comparison(user, self.asked[q], self.llms[a], self.llms[b], outcome, str(i)),
+                choice=f"{user}-{q}" if self.choices else "",
+            )
             for i, (user, q, a, b, outcome) in enumerate(self.said)
         ]
         ratings = PreferenceDataset.from_comparisons(given, self.asked, self.llms, map(UserId, USERS))
@@ -52,10 +62,20 @@ class World:
 
 
 def everyone(
-    *pairs: tuple[int, int, Outcome], users: Sequence[str] = USERS
+    *pairs: tuple[int, int, Outcome], users: Sequence[str] = USERS, numbers: Iterable[int] = range(len(ASKED))
 ) -> list[tuple[str, int, int, int, Outcome]]:
     """Every user rates every query, going round the pairs."""
-    return [(user, q, *pairs[(q + u) % len(pairs)]) for u, user in enumerate(users) for q in range(len(ASKED))]
+    return [(user, q, *pairs[(q + u) % len(pairs)]) for u, user in enumerate(users) for q in numbers]
+
+
+def best(*llms: int, numbers: Iterable[int] = range(len(ASKED))) -> list[tuple[str, int, int, int, Outcome]]:
+    """Every user says of every query which of all LLMs is best, going round `llms`."""
+    return [
+        (user, q, winner := llms[(q + u) % len(llms)], (winner + away) % len(LLMS), A)
+        for u, user in enumerate(USERS)
+        for q in numbers
+        for away in range(1, len(LLMS))
+    ]
 
 
 ROUND = ((0, 1, A), (2, 3, B), (1, 2, A), (3, 0, B), (0, 2, A), (1, 3, TIE))
@@ -77,7 +97,20 @@ WORLDS = {
         everyone(*ROUND), asked=tuple(Query(QueryId(f"d{i}"), ("the same words",), "code") for i in range(30))
     ),
     "no task": World(everyone(*ROUND), asked=tuple(replace(query, task="") for query in ASKED)),
-    "a number that is not finite": World(everyone(*ROUND), encoder=BrokenEncoder()),
+    "ties of two LLMs": World(everyone((0, 1, TIE), (1, 0, Outcome.BOTH_BAD)), llms=LLMS[:2]),
+    "no validation": World(everyone(*ROUND, numbers=range(20))),
+    "validation alone": World(everyone(*ROUND, numbers=range(20, 30))),
+    "other people and other LLMs in validation": World([
+        *everyone((0, 1, A), users=("ann",), numbers=range(20)),
+        *everyone((2, 3, B), users=("ben",), numbers=range(20, 30)),
+    ]),
+    "the same choice again and again": World(best(0), choices=True),
+    "one choice on each side of the split": World(best(1, numbers=(0, 25))[:6], choices=True),
+    "choices that contradict each other": World([*best(0), *best(3)], choices=True),
+    "choices without a winner": World([(u, q, 0, b, TIE) for u, q, _, b, _ in best(0)], choices=True),
+    "not a number in a query": World(everyone(*ROUND), encoder=BrokenEncoder("number1")),
+    "infinity in a held-out query": World(everyone(*ROUND), encoder=BrokenEncoder("number25", np.inf)),
+    "not a number in an LLM's description": World(everyone(*ROUND), encoder=BrokenEncoder("funny")),
 }  # fmt: skip
 
 
@@ -104,7 +137,10 @@ def test_finite_probabilities_or_a_clear_word(kind, name):
         word = str(error)
     if word:
         assert len(word) > 30  # says what is missing or wrong
-        assert name in {"no rating", "one rating", "one LLM", "a number that is not finite"}
+        assert name in {
+            "no rating", "one rating", "one LLM", "no validation", "validation alone", "not a number in a query",
+            "infinity in a held-out query", "not a number in an LLM's description",
+        }  # fmt: skip
         return
     probability = np.stack(told)
     assert probability.shape[1:] == (4, len(world.llms))

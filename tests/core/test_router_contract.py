@@ -11,14 +11,15 @@ import pytest
 import torch
 
 from core.dataset import PreferenceDataset
-from core.domain import LLM, LLMId, Outcome, Query, QueryId, UserId
+from core.domain import LLM, OUTCOMES, LLMId, Outcome, Query, QueryId, UserId
 from core.errors import CorruptArtifact, InvalidInput
-from core.evaluation import evaluate, predict_pairs
+from core.evaluation import evaluate, log_loss_gain, predict_pairs
 from core.optimisation import TrainConfig
 from core.routers import ROUTERS, load_router, router_class
-from core.routers.base import Batched, Router
+from core.routers.base import Batched, Onboards, Router
 from core.routers.folded import FoldedRouter
 from core.routers.gat import GatRouter
+from core.routers.personalized_router import RECIPES
 from tests.planted import LLMS, HashEncoder, comparison, liking, two_camps
 from tests.short_descents import short_ladder, shorten_descents
 
@@ -53,6 +54,10 @@ def world() -> tuple[PreferenceDataset, PreferenceDataset, PreferenceDataset]:
 @cache
 def fitted(kind: str) -> Router:
     train, validation, _ = world()
+    return fit(kind, train, validation)
+
+
+def fit(kind: str, train: PreferenceDataset, validation: PreferenceDataset) -> Router:
     config = TrainConfig(EPOCHS, seed=3)
     if kind == "gat":
         return GatRouter.fit_with_report(train, validation, ENCODER, config)[0]
@@ -308,6 +313,20 @@ def test_personal_routers_beat_the_population_on_the_planted_world(kind):
     assert _loss(kind) < _loss("task_bradley_terry") - 0.1
 
 
+@pytest.mark.parametrize("kind", PERSONAL)
+def test_with_users_shuffled_what_knowing_the_person_gains_is_gone(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.routers.personalized_router.RECIPES", RECIPES[1:2])  # trying all takes most of the time
+    train, validation, test = world()
+    random = np.random.default_rng(0)
+    mixed, held_out = (replace(part, user=random.permutation(part.user)) for part in (train, validation))
+    real, gone = (
+        log_loss_gain(predict_pairs(router, test, history), predict_pairs(router, test, None))
+        for router, history in ((fitted(kind), train), (fit(kind, mixed, held_out), mixed))
+    )
+    assert real.low > 0.05
+    assert gone.value < 0.1 * real.value
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_llms_that_the_router_does_not_know_are_ignored(kind):
     train = world()[0]
@@ -323,3 +342,30 @@ def test_llms_that_the_router_does_not_know_are_ignored(kind):
     newer.llm_b[-3:] = 0
     expected = fitted(kind).predict_proba(SHORT, asked(), train)
     np.testing.assert_allclose(fitted(kind).predict_proba(SHORT, asked(), newer), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if hasattr(router_class(kind), "with_llm")])
+def test_an_llm_that_joins_gets_the_last_column_and_is_liked_as_its_comparisons_say(kind: str) -> None:
+    train, router = world()[0], fitted(kind)
+    assert isinstance(router, Onboards)
+    new = LLM(LLMId("llm-new"), "new", "planted", "came later")
+    its = np.arange(len(train)) % 3 == 0
+    wider = replace(train, llms=(*train.llms, new), llm_b=np.where(its, 4, train.llm_b).astype(np.int32))
+
+    def liked(outcome: int) -> float:
+        history = replace(wider, outcome=np.where(its, outcome, train.outcome).astype(np.int8))
+        joined = router.with_llm(new, history)
+        assert joined.llms == (*router.llms, new.llm_id)
+        probability = joined.predict_proba(STRANGER, asked(), history)
+        np.testing.assert_allclose(probability.sum(1), 1)
+        again = load_router(kind, joined.to_bytes(), ENCODER)
+        np.testing.assert_allclose(again.predict_proba(STRANGER, asked(), history), probability, atol=1e-6)
+        return float(probability[:, -1].mean())
+
+    lost, level, won = (liked(OUTCOMES.index(outcome)) for outcome in (Outcome.A, Outcome.TIE, Outcome.B))
+    assert lost < level < won
+    uncompared = router.with_llm(new, train).predict_proba(SHORT, asked(), train)
+    others = uncompared[:, :-1] / uncompared[:, :-1].sum(1, keepdims=True)
+    np.testing.assert_allclose(others, router.predict_proba(SHORT, asked(), train), atol=1e-5)
+    with pytest.raises(InvalidInput, match="knows the LLM"):
+        router.with_llm(LLMS[0], train)

@@ -1,9 +1,13 @@
 """Routers made of win rates: the hierarchy shrinks as it says."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from core.dataset import PreferenceDataset
 from core.domain import Outcome, Query, QueryId, UserId
+from core.routers import router_class
 from core.routers.elo import EloRouter
 from core.routers.user_best import UserBestRouter
 from core.routers.user_task_best import UserTaskBestRouter
@@ -59,3 +63,14 @@ def test_elo_knows_the_order_of_ratings():
     )
     assert first[1] > first[0]
     assert second[0] > second[1]
+
+
+@pytest.mark.parametrize("kind", ["best_llm", "elo", "sw_ranking", "bradley_terry"])
+def test_the_best_of_four_counts_as_one_choice_and_not_as_three_ratings(kind: str) -> None:
+    several = history(*[(q, 0, other) for q in range(9) for other in (1, 2, 3)])
+    choices = replace(several, choice=np.repeat(np.arange(9), 3))
+    apart, together = (
+        router_class(kind).fit(said, history(), HashEncoder()).predict_proba(ANN, queries()[:1])[0]
+        for said in (several, choices)
+    )
+    assert 1 / 4 < together[0] < apart[0]
