@@ -28,6 +28,10 @@ VALIDATED, VALIDATED_RATINGS = 400, 40_000
 # (at most so many ratings, noise): what few ratings say of a query is soon learned by heart, and noise keeps from it.
 NOISES = ((15_000, 4.0), (30_000, 2.0))
 LEAST_NOISE = 1.0
+# At most so much where people chose among several: a choice tells of all LLMs at once, so that less of it is learned by
+# heart. With the best of ten, on four worlds of nine other users and one of 50, the network alone picked .611 and .609
+# with 2, .583 and .584 with 4 and .608 and .600 with 1.
+NOISE_OF_CHOICES = 2.0
 # Of a choice among more, a step reads about so many of the losers, drawn anew: it is still a choice among those that
 # are left, and costs as much less.
 LOSERS = 3
@@ -110,9 +114,12 @@ class FittedNetwork(NamedTuple):
     report: FitReport
 
 
-def noise_for(ratings: int) -> float:
-    """How many standard deviations of noise the query vectors get where so many ratings are learned from."""
-    return next((noise for most, noise in NOISES if ratings <= most), LEAST_NOISE)
+def noise_for(ratings: int, comparisons: int) -> float:
+    """How many standard deviations of noise the query vectors get where so many ratings are learned from. Where those
+    are more than twice as many comparisons, most were choices among several.
+    """
+    noise = next((noise for most, noise in NOISES if ratings <= most), LEAST_NOISE)
+    return min(noise, NOISE_OF_CHOICES) if comparisons > 2 * ratings else noise
 
 
 def resolve_device(wanted: str) -> torch.device:
@@ -178,7 +185,7 @@ class Fit:
         self, train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder, config: TrainConfig
     ) -> None:
         self.config, self.device = config, resolve_device(config.device)
-        self.noise = noise_for(train_part.items) if config.noise is None else config.noise
+        self.noise = noise_for(train_part.items, len(train_part)) if config.noise is None else config.noise
         torch.manual_seed(config.seed)
         self.random = np.random.default_rng(config.seed)
         self.graph = build_graph(train_part, encoder).to(self.device)

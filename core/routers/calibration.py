@@ -24,18 +24,20 @@ class Calibrated(NamedTuple):
     loss: float
 
 
-def calibrate(margin: Floats, label: Floats, stage: NDArray[np.integer] | None = None) -> Calibrated:
+def calibrate(
+    margin: Floats, label: Floats, stage: NDArray[np.integer] | None = None, prior: float = PRIOR_PRECISION
+) -> Calibrated:
     """The scale c in 0..50 with the least log-loss of P(A over B) = sigma(c * margin), by Newton; 1 without any rating.
 
     `margin` [N] is the score of A minus that of B, `label` [N] 1 for A, 0 for B, 1/2 for neither. Ratings of one
-    `stage` [N] are one choice among several (see `PreferenceDataset`).
+    `stage` [N] are one choice among several (see `PreferenceDataset`). `prior` is the precision of the scale around 1.
     """
     if not len(label):
         return Calibrated(1.0, 0.0)
     scale, said = 1.0, Factors.of(label, stage)
     for _ in range(30):
-        gradient = margin @ said.slope(scale * margin) + PRIOR_PRECISION * (scale - 1)
-        curvature = said.curvature(scale * margin, margin[:, None]).item() + PRIOR_PRECISION
+        gradient = margin @ said.slope(scale * margin) + prior * (scale - 1)
+        curvature = said.curvature(scale * margin, margin[:, None]).item() + prior
         # Never more than double or a tenth at once: far out the curve is flat and a full step would overshoot.
         proposed = float(np.clip(scale - gradient / curvature, scale / 10, 2 * scale + 0.1))
         step, scale = proposed - scale, min(proposed, LARGEST_SCALE)

@@ -9,14 +9,18 @@ from numpy.typing import NDArray
 
 from core.routers.calibration import calibrate
 from core.routers.factors import Factors
-from core.routers.win_rates import Floats, Rows
+from core.routers.win_rates import Floats, Rows, sigmoid
 
 # What the prior is worth, in ratings: the shares that are thought likely before, all at one scale, the best for them
 # together. Few ratings tell neither which router is best nor, of one fold's router, how far to believe it, so whoever
 # is best on them is not to be believed much. With each router at its own best scale, 12 worlds of nine other simulated
 # users x 20 lost .6030 on held-out queries, at one scale .6005, and .5995 with the network's share twice the others'; 9
-# worlds x 50 .5400, .5385 and .5366. Of 30, 100 and 300 ratings, 100 was best with 500 users.
-PRIOR_RATINGS = 100.0
+# worlds x 50 .5400, .5385 and .5366. Of 100, 150, 200 and 300, all are alike there (.601, .600, .599 and .599); with
+# the best of ten 150 picks as well as 100 (.632 of the queries), and 300 less well (.629).
+PRIOR_RATINGS = 150.0
+# Pairs alone, where there are choices among several too, tell the scale; it is thought 1 before, as if so many had
+# said so.
+PRIOR_PAIRS = 30.0
 STEPS, SWEEPS, CONVERGED = 50, 1000, 1e-5
 PARTS = 5  # of the held-out queries, to judge weights on queries they were not fitted to
 
@@ -47,9 +51,10 @@ def _weights(margins: Floats, label: Floats, shares: Floats | None = None, stage
     if not len(label):
         return prior
     prior *= calibrate(margins @ prior, label, stage).scale
-    # A rung of larger margins bends the loss more: the prior is worth the same number of ratings for each.
-    precision = PRIOR_RATINGS * ((margins**2).mean(0) / 4 + 1e-9)
     said, weights = Factors.of(label, stage), prior.copy()
+    # The prior is worth the same number of ratings for each rung: the information that these have, on average, at the
+    # prior (Kass and Wasserman, 1995). A rung of larger margins bends the loss more; a choice that is clear, less.
+    precision = PRIOR_RATINGS * (np.diag(said.curvature(margins @ prior, margins)) / said.total + 1e-9)
 
     def objective(w: Floats) -> float:
         return said.loss(margins @ w) + float(precision @ (w - prior) ** 2) / 2
@@ -90,6 +95,9 @@ def fit_trusted_pool(
     gain's standard error e over whole queries, for ratings of one query share luck: the pool has max(0, 1 - e^2 / d^2)
     of the weight, the positive part of James and Stein's rule (1961), and none without a gain. `query` [N] groups the
     ratings.
+
+    Where there are choices among several beside pairs, the pairs alone then tell the scale: see `_scaled_by_pairs`. The
+    pool's `loss` is that before.
     """
     stage = np.full(len(label), -1) if stage is None else stage
     pool, population = fit_pool(margins, label, shares, stage), np.flatnonzero(shares == 0)
@@ -114,4 +122,18 @@ def fit_trusted_pool(
     squared_error = float(by_query @ by_query) / len(gain) ** 2 * several / (several - 1)
     share = max(0.0, 1 - squared_error / mean**2) if mean > 0 else 0.0
     weights = share * pool.weights + (1 - share) * everyone
-    return Pool(weights, pool.single, Factors.of(label, stage).mean_loss(margins @ weights))
+    loss = Factors.of(label, stage).mean_loss(margins @ weights)
+    return Pool(_scaled_by_pairs(weights, margins, label, stage), pool.single, loss)
+
+
+def _scaled_by_pairs(weights: Floats, margins: Floats, label: Floats, stage: Rows) -> Floats:
+    """The weights [K] at the scale at which pairs that were rated as such fit best, if there are choices among several
+    too: those say well which LLM wins, and too loudly who is better of two that both lost, which nobody was asked.
+    """
+    alone = stage < 0
+    if alone.all() or not alone.any():
+        return weights
+    margin = margins[alone] @ weights
+    p = sigmoid(margin)
+    thought = PRIOR_PAIRS * float((margin**2 * p * (1 - p)).mean())
+    return weights * calibrate(margin, label[alone], prior=thought + 1e-9).scale

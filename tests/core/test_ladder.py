@@ -187,6 +187,25 @@ def test_where_it_is_in_doubt_that_persons_differ_the_pool_is_the_populations() 
     assert personal[1] == pytest.approx(1, abs=0.25)
 
 
+def test_pairs_that_were_rated_as_such_tell_the_scale_of_a_pool_and_choices_among_several_its_weights() -> None:
+    """Here choices follow what a router says, and of two losers, which nobody was asked about, it is twice too sure."""
+    random = np.random.default_rng(3)
+    said, noise = random.normal(0, 2, (2, 500, 10))
+    winner = (said + random.gumbel(size=said.shape)).argmax(1)
+    others = (winner[:, None] + 1 + np.arange(9)) % 10
+    chosen = np.stack(
+        [np.take_along_axis(x, winner[:, None], 1) - np.take_along_axis(x, others, 1) for x in (noise, said)], 2
+    ).reshape(-1, 2)
+    pairs = random.normal(0, 3, (400, 2))
+    preferred = (random.random(400) < 1 / (1 + np.exp(-pairs[:, 1] / 2))).astype(float)
+    label, query = np.concatenate([np.ones(4500), preferred]), np.arange(4900) // 9
+    stage = np.concatenate([np.repeat(np.arange(500), 9), np.full(400, -1)])
+    both = fit_trusted_pool(np.concatenate([chosen, pairs]), label, query, np.array([0.0, 1.0]), stage).weights
+    alone = fit_trusted_pool(chosen, label[:4500], query[:4500], np.array([0.0, 1.0]), stage[:4500]).weights
+    assert alone[1] == pytest.approx(1, abs=0.15) and both[1] == pytest.approx(0.5, abs=0.1)
+    assert max(both[0], alone[0]) < 0.1
+
+
 def test_a_lower_rung_says_the_mean_of_what_it_learned_from_each_fold_and_survives_its_bytes() -> None:
     router, fitting, _ = trained()
     for rung in router.lower:
