@@ -139,12 +139,17 @@ def cost_command(
     limit: Annotated[
         int, typer.Option(min=0, help="At most so many queries of each set, drawn at random; 0 takes all.")
     ] = 0,
+    routers: Annotated[
+        str,
+        typer.Option(help="Comma-separated kinds, fitted to who beats whom; 'none' for none, else all peers."),
+    ] = "",
     out: Out = None,
 ) -> None:
     """PGR, APGR, CPT, deferral area, QNC, AIQ, V_B, E_p of routers that see only the query, on real scores."""
-    from benchmarks.cost import cost
+    from benchmarks.cost import PEERS, cost
 
-    cost(data, listed(sets), cache, limit, out)
+    kinds = () if routers == "none" else listed(routers) or PEERS
+    cost(data, listed(sets), cache, limit, out, routers=kinds)
 
 
 @app.command("controls")

@@ -1,5 +1,5 @@
 """Cost against quality on real scores: routers that see only the query, each fitted on the train split, on queries
-they have not seen.
+they have not seen. `knn` and `ridge` learn from the scores, those of the registry from who beats whom.
 
 There are no users in these sets. Costs of llmrouter_quality are estimated: it has prices but no token counts.
 """
@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.peers import peer_predictions
 from benchmarks.report import interval, progress, show_table, write_json
 from benchmarks.scores import Scores, load_llmrouter, load_routellm
 from core import costs
 from core.encoders import SentenceEncoder, TextEncoder
 from core.errors import InvalidInput
 from core.evaluation import Estimate
+from core.routers import router_class
 
 Floats = NDArray[np.float64]
 DRAWS = 200
@@ -59,6 +61,10 @@ def knn(train: Floats, quality: Floats, test: Floats, neighbours: int = 40) -> F
 
 
 PREDICTORS = (Predictor("knn", knn), Predictor("ridge", ridge))
+# Of the registry, by default: those that stand for a peer and need no user.
+PEERS = (
+    "matrix_factorization", "sw_ranking", "uniroute_kmeans", "uniroute_learned_map", "router_dc", "graph_router",
+)  # fmt: skip
 
 
 def cost(
@@ -68,10 +74,13 @@ def cost(
     limit: int,
     out: Path | None,
     encoder: TextEncoder | None = None,
+    routers: Sequence[str] = PEERS,
 ) -> None:
     """All figures for each set: `{"rows": [{"set", "router", figure: {"value", "low", "high"}...}]}`; a figure that
-    does not apply is null.
+    does not apply is null. `routers` are kinds of the registry.
     """
+    for kind in routers:
+        router_class(kind)  # a wrong name is said before minutes are spent
     loaders = {"llmrouter_quality": load_llmrouter, "routellm": load_routellm}
     if unknown := [name for name in names if name not in loaders]:
         raise InvalidInput(f"There is no set '{unknown[0]}'. Known: {', '.join(loaders)}.")
@@ -79,7 +88,7 @@ def cost(
     for name in names:
         scores = loaders[name](data / name, limit)
         vectors = encoded(scores.texts, encoder, cache)
-        rows += _measured(name, scores, vectors)
+        rows += _measured(name, scores, vectors, peer_predictions(routers, scores, vectors, encoder))
         write_json(out, {"rows": rows})
     _show(rows)
 
@@ -103,10 +112,11 @@ def encoded(texts: Sequence[str], encoder: TextEncoder, cache: Path | None) -> F
     return np.array([known[key] for key in keys], np.float64)
 
 
-def _measured(name: str, scores: Scores, vectors: Floats) -> list[dict[str, object]]:
+def _measured(name: str, scores: Scores, vectors: Floats, peers: dict[str, Floats]) -> list[dict[str, object]]:
     train, test = scores.train, ~scores.train
     quality, cost_of = scores.quality[test], scores.cost[test]
     predictions = {p.name: p.predict(vectors[train], scores.quality[train], vectors[test]) for p in PREDICTORS}
+    predictions |= {kind if kind not in predictions else f"{kind} of the registry": p for kind, p in peers.items()}
     best = scores.quality[train].mean(axis=0)
     predictions["random"] = np.random.default_rng(0).random(quality.shape)
     predictions["best on train"] = np.tile(best, (len(quality), 1))

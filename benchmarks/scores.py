@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from core.domain import LLM, LLMId
 from core.errors import UnreadableFile
 
 # Dollars per million tokens: what RouteLLM (2406.18665, section 5) reckons for GPT-4 and Mixtral 8x7B.
@@ -19,13 +20,14 @@ TRAIN_SHARE = 0.6  # of routellm, which comes without a split
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Texts [N], quality [N, L] in 0..1, cost [N, L] in dollars, which rows are for training [N], LLM names [L]."""
+    """Texts, tasks [N], quality [N, L] in 0..1, cost [N, L] in dollars, which rows are for training [N]; L LLMs."""
 
     texts: tuple[str, ...]
+    tasks: tuple[str, ...]
     quality: NDArray[np.float64]
     cost: NDArray[np.float64]
     train: NDArray[np.bool_]
-    llms: tuple[str, ...]
+    llms: tuple[LLM, ...]
 
 
 def load_llmrouter(folder: Path, limit: int = 0) -> Scores:
@@ -43,26 +45,24 @@ def load_llmrouter(folder: Path, limit: int = 0) -> Scores:
         train = np.array([split == "train" for split in queries["split"]])
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise UnreadableFile(f"'{folder}' is not in the format of llmrouter_quality: {error}.") from error
-    return _limited(
-        Scores(tuple(queries["text"]), quality, _dollars(queries["text"], prices), train, tuple(column)), limit
-    )
+    texts, tasks = tuple(queries["text"]), tuple(queries["task"])
+    described = tuple(LLM(LLMId(m["llm_id"]), description=m.get("description", "")) for m in llms)
+    return _limited(Scores(texts, tasks, quality, _dollars(texts, prices), train, described), limit)
 
 
 def load_routellm(folder: Path, limit: int = 0) -> Scores:
     """Strong first. Split at random by words: queries of the same text go to one side."""
     try:
         table = pq.read_table(folder / "routellm.parquet").to_pydict()
-        texts = tuple(table["query_text"])
+        texts, tasks = tuple(table["query_text"]), tuple(table["benchmark"])
         quality = np.array([table["strong_correct"], table["weak_correct"]], float).T
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise UnreadableFile(f"'{folder}' is not in the format of routellm: {error}.") from error
     words, group = np.unique(texts, return_inverse=True)
     place = np.random.default_rng(0).permutation(len(words)) / len(words)
     prices = np.repeat(np.array(ROUTELLM_PRICES)[:, None], 2, axis=1)
-    cost = _dollars(texts, prices)
-    return _limited(
-        Scores(texts, quality, cost, place[group] < TRAIN_SHARE, ("gpt-4-1106-preview", "mixtral-8x7b")), limit
-    )
+    llms = (LLM(LLMId("gpt-4-1106-preview")), LLM(LLMId("mixtral-8x7b")))
+    return _limited(Scores(texts, tasks, quality, _dollars(texts, prices), place[group] < TRAIN_SHARE, llms), limit)
 
 
 def _dollars(texts: "tuple[str, ...] | list[str]", prices: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,5 +76,5 @@ def _limited(scores: Scores, limit: int) -> Scores:
     kept = np.sort(np.random.default_rng(0).permutation(whole)[: limit or None])
     if not scores.train[kept].any() or scores.train[kept].all():
         raise UnreadableFile("Too few scored queries are left for training or for testing; raise the limit.")
-    texts = tuple(scores.texts[i] for i in kept)
-    return Scores(texts, scores.quality[kept], scores.cost[kept], scores.train[kept], scores.llms)
+    texts, tasks = (tuple(column[i] for i in kept) for column in (scores.texts, scores.tasks))
+    return Scores(texts, tasks, scores.quality[kept], scores.cost[kept], scores.train[kept], scores.llms)

@@ -20,7 +20,7 @@ from benchmarks.cost import cost
 from benchmarks.measurement import Cell, measure, measure_here
 from benchmarks.world import load_truth, load_world
 from core.dataset import PreferenceDataset
-from core.errors import InvalidInput, NotEnoughData
+from core.errors import InvalidInput, NotEnoughData, NotFound
 from core.routers.base import softmax
 from core.routers.user_bradley_terry import UserBradleyTerryRouter
 from tests.planted import HashEncoder
@@ -273,13 +273,17 @@ def test_coldstart_names_an_unknown_llm_or_part(world_folder: Path) -> None:
         coldstart(Plan(world_folder, 4, 5, 1, ("uniform",), (), ("queries",)), None)
 
 
-def test_cost(real_folder: Path, tmp_path: Path) -> None:
-    encoder = HashEncoder()
-    for _ in range(2):
-        cost(real_folder, ("llmrouter_quality", "routellm"), tmp_path / "cache", 0, tmp_path / "out.json", encoder)
-    assert encoder.texts_encoded == 50  # the distinct texts, once
+def test_cost(real_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.cost.DRAWS", 60)
+    encoder, sets = HashEncoder(), ("llmrouter_quality", "routellm")
+    for kinds in ((), ("uniroute_kmeans", "matrix_factorization", "knn")):
+        cost(real_folder, sets, tmp_path / "cache", 0, tmp_path / "out.json", encoder, kinds)
+    assert encoder.texts_encoded == 50 + 5  # the distinct texts, once, and what LLMs are called
     rows = {(r["set"], r["router"]): r for r in rows_of(tmp_path / "out.json")}
-    assert {router for _, router in rows} == {"knn", "ridge", "random", "best on train", "(oracle)"}
+    learned = {"knn", "ridge", "knn of the registry", "uniroute_kmeans", "matrix_factorization"}
+    assert {router for _, router in rows} == {*learned, "random", "best on train", "(oracle)"}
+    with pytest.raises(NotFound, match="called 'magic'"):
+        cost(real_folder, sets, None, 0, None, encoder, ("magic",))
     for name in ("llmrouter_quality", "routellm"):
         best, oracle, fitted = (rows[name, r] for r in ("best on train", "(oracle)", "ridge"))
         assert best["pick_entropy"]["value"] == 0
@@ -289,6 +293,7 @@ def test_cost(real_folder: Path, tmp_path: Path) -> None:
             assert fitted[figure]["low"] <= fitted[figure]["value"] <= fitted[figure]["high"]
         assert oracle["aiq"]["value"] > oracle["aiq_zero_router"]["value"]
         assert fitted["quality"]["value"] > best["quality"]["value"]  # the texts tell which LLM is right
+        assert all(rows[name, kind]["apgr"]["value"] > 0.5 for kind in learned)
 
 
 def test_controls(world_folder: Path, real_folder: Path, tmp_path: Path) -> None:
