@@ -134,10 +134,11 @@ class PosteriorGAT(nn.Module):
         self.gate, self.gated = nn.Linear(hidden, hidden), nn.Linear(hidden, hidden, bias=False)
         self.plain = nn.Linear(hidden, hidden, bias=False)
         if shape.newcomers:
-            # Found by regression, not trained (`core.newcomers`): a newcomer's own part of what `gated`, `plain` and
-            # `base` make of its state, and a root of the covariance of all that was found of it.
-            self.register_buffer("own", torch.zeros(shape.newcomers, 3, hidden))
-            self.register_buffer("root", torch.zeros(shape.newcomers, 4 * hidden + 1, 4 * hidden + 1))
+            # Found by regression, not trained (`core.newcomers`): a newcomer's own matrix between tastes and queries,
+            # and a root of the covariance of all that was found of it.
+            self.register_buffer("own", torch.zeros(shape.newcomers, hidden + 1, hidden + 1))
+            place = hidden + (hidden + 1) ** 2
+            self.register_buffer("root", torch.zeros(shape.newcomers, place, place))
         weights = hidden + shape.traits
         self.mu = nn.Parameter(torch.zeros(weights))
         self.log_precision = nn.Parameter(torch.cat([torch.ones(hidden), torch.full((shape.traits,), TRAIT_PRECISION)]))
@@ -191,10 +192,10 @@ class PosteriorGAT(nn.Module):
         gate, towards = torch.tanh(self.gate(nodes.z)), self.base(nodes.z)  # [Q, D], [Q, H]
         gated, plain = self.gated(nodes.v), self.plain(nodes.v)  # [L, D]
         base = towards @ nodes.v.T + nodes.bias  # [Q, L]
-        if self.shape.newcomers:
-            own = self._own()
-            gated, plain, base = gated + own[0], plain + own[1], base + nodes.z @ own[2].T
         delta = gate[q] * (gated[a] - gated[b]) + (plain[a] - plain[b])
+        if self.shape.newcomers:
+            own, their = self._own(nodes.z)
+            delta, base = delta + own[q, a] - own[q, b], base + their
         offset = base[q, a] - base[q, b]
         if not self.shape.traits:
             return delta, offset
@@ -207,18 +208,25 @@ class PosteriorGAT(nn.Module):
         """LLM states beside what the answers' traits add; linear in both, so that differences pass."""
         return v + self.style(traits) if self.shape.traits else v
 
-    def _own(self) -> Tensor:
-        """[3, L, H]: each LLM's own part of `gated`, `plain` and `base`; zeros for those known from training."""
-        return F.pad(self.own.transpose(0, 1), (0, 0, self.shape.llms - self.shape.newcomers, 0))
+    def _own(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What is newcomers' own in the features [Q, L, H] and base scores [Q, L] of queries of states z [Q, H]; zeros
+        for LLMs known from training.
+        """
+        told = torch.einsum("kgh,qh->qkg", self.own, F.pad(z, (0, 1), value=1.0))
+        told = F.pad(told, (0, 0, self.shape.llms - self.shape.newcomers, 0))
+        features, base = told[..., :-1], told[..., -1]
+        return features, base - features @ self.mu[: self.shape.hidden]
 
     def worth(self, z: Tensor, w: Tensor) -> Tensor:
-        """[E, 4 H + 1]: what one unit of each entry of a newcomer's place (its state v, its bias, its own parts) adds
-        to its score for queries of states z [E, H] and people of weights w [E, D].
+        """[E, P]: what one unit of each entry of a newcomer's place adds to its score for queries of states z [E, H]
+        and people of weights w [E, D]. P = H + (H + 1)^2: its state v, its bias, and its own matrix [H + 1, H + 1]
+        between (w - mu, 1) and (z, 1) without the last entry, which the bias is.
         """
         taste = w[:, : self.shape.hidden]
-        gated = torch.tanh(self.gate(z)) * taste
-        through = gated @ self.gated.weight + taste @ self.plain.weight + self.base(z)
-        return torch.cat([through, through.new_ones(len(through), 1), gated, taste, z], -1)
+        through = (torch.tanh(self.gate(z)) * taste) @ self.gated.weight + taste @ self.plain.weight + self.base(z)
+        person, query = (F.pad(x, (0, 1), value=1.0) for x in (taste - self.mu[: self.shape.hidden], z))
+        own = (person[:, :, None] * query[:, None, :]).flatten(1)
+        return torch.cat([through, own[:, -1:], own[:, :-1]], -1)
 
     def posterior(self, nodes: Nodes, ratings: Ratings, users: int) -> Posterior:
         """The posterior of each of `users` users given their ratings; a user without any has the prior."""
@@ -286,8 +294,8 @@ class PosteriorGAT(nn.Module):
         z, v = nodes.z[:, None, :], self._styled(nodes.v, nodes.traits)
         gated, plain, base = self.gated(v), self.plain(v), (self.base(z) * v).sum(-1) + nodes.bias
         if self.shape.newcomers:
-            own = self._own()
-            gated, plain, base = gated + own[0], plain + own[1], base + nodes.z @ own[2].T
+            own, their = self._own(nodes.z)
+            plain, base = plain + own, base + their
         return torch.cat([torch.tanh(self.gate(z)) * gated + plain, nodes.traits], -1), base
 
 

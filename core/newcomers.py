@@ -4,10 +4,12 @@ comparisons, without a gradient step on the network.
 The network's scores are linear in an LLM's state v and bias b (docs: science, section 2): for a person of weights w and
 a query of state z, s = b + gated(v) . x + plain(v) . w_s + base(v) . z + w_t . t, with x = tanh(gate z) * w_s. But only
 where the trained LLMs lie do those maps of v mean anything, in eight dimensions for nine LLMs, and a newcomer may well
-differ from all of them in another way. So beside v it gets a part of its own in each map: a weight on each entry of x,
-w_s and z. With everyone's weights solved for from their other ratings, all of that is one logistic regression on the
-comparisons of the newcomer. Its prior: for (v, b) the covariance of the other LLMs, and their mean, leaning towards
-those of a like description; for its own part a multiple of the variance that the others have there.
+differ from all of them in another way. Nor were the gates learned for it: each stands for one entry of taste, as suits
+the others. So beside v it gets a matrix M of its own between tastes and queries, and s has (w_s - mu, 1) M (z, 1) more:
+what everyone, each taste, each kind of query, and each taste on each kind of query adds for it. With everyone's weights
+solved for from their other ratings, all of that is one logistic regression on the comparisons of the newcomer. Its
+prior: for (v, b) the covariance of the other LLMs, and their mean, leaning towards those of a like description; for M
+none on the mean, with a multiple of the variance that the others have there.
 
 The covariance of the place stays with the network: what few comparisons leave open counts in draws and intervals, and
 so in which pair is worth asking next.
@@ -26,22 +28,25 @@ from core.domain import LLM, UserId
 from core.encoders import TextEncoder
 from core.graph import build_graph, llm_vectors, trait_differences
 from core.network import Nodes, PosteriorGAT, ratings_of
+from core.routers.fold_in import Contrast, fold_in
+from core.routers.win_rates import sigmoid
 
 Floats = NDArray[np.float64]
 
 MOST = 5_000  # of the newest comparisons: beyond them a training is due, not more onboarding
 LEANING = 0.1  # temperature of the cosine to the others' descriptions
 ISOTROPIC = 0.05  # share of the others' mean variance that every direction has, seen among them or not
-OWN = 3.0  # variance of what is the newcomer's own in a map, as a multiple of the others' mean variance there
-NEWTON_STEPS = 30
+# Variances of what is the newcomer's own, as multiples of what is the others' on the mean: for a taste or a query
+# alone, and for the two together, where the others have it through the gates that were learned for them.
+OWN, CROSSED = 1.0, 4.0
 
 
 class Met(NamedTuple):
     """E comparisons of the newcomer as a regression: it is preferred with probability sigma(`inputs` [E, P] @ place +
     `offset` [E]); `label` [E] is 1 where it was preferred, 0 where the other was, 1/2 for neither.
 
-    A place has P = 4 H + 1 entries: the state v [H], the bias, and the newcomer's own part [3, H] of what `gated`,
-    `plain` and `base` make of v.
+    A place has P = H + (H + 1)^2 entries: the state v [H], the bias, and the newcomer's own matrix [H + 1, H + 1]
+    without its last entry, which the bias is.
     """
 
     inputs: Floats
@@ -71,8 +76,8 @@ def welcomed(
         traits = _usual_traits(network, nodes, met, column)
         regression = _regression(network, nodes, w[torch.from_numpy(user)], met, column, traits)
         vector = torch.from_numpy(llm_vectors([llm], encoder))
-        place, precision = _mode(regression, *_prior(network, nodes, torch.cat([graph.data["llm"].x, vector])))
-        return _widened(network, vector[0], torch.from_numpy(place), torch.from_numpy(precision), traits)
+        place, root = _mode(regression, *_prior(network, nodes, torch.cat([graph.data["llm"].x, vector])))
+        return _widened(network, vector[0], torch.from_numpy(place), torch.from_numpy(root), traits)
 
 
 def _usual_traits(network: PosteriorGAT, nodes: Nodes, met: PreferenceDataset, column: int) -> Tensor:
@@ -103,58 +108,63 @@ def _regression(
 
 
 def _prior(network: PosteriorGAT, nodes: Nodes, descriptions: Tensor) -> tuple[Floats, Floats]:
-    """Mean [P] and precision [P, P] of a newcomer's place, from the states of the others and the vectors of all
-    descriptions [L + 1, dim], the newcomer's last.
+    """Mean [P] of a newcomer's place and a root R [P, P] of its covariance R R', from the states of the others and the
+    vectors of all descriptions [L + 1, dim], the newcomer's last.
     """
     others = torch.cat([nodes.v, nodes.bias[:, None]], -1).double().numpy()  # [L, H + 1]
     covariance = np.atleast_2d(np.cov(others.T, bias=True))
     covariance = covariance + np.eye(len(covariance)) * max(ISOTROPIC * np.trace(covariance) / len(covariance), 1e-6)
-    mapped = torch.stack([network.gated(nodes.v), network.plain(nodes.v), nodes.v @ network.base.weight])  # [3, L, H]
-    spread = mapped.var(1, correction=0).mean(-1).double().numpy()  # [3]
-    own = np.repeat(np.maximum(OWN * spread, 1e-6), mapped.shape[-1])  # [3 H]
+    own = _own_variance(network, nodes)
     vectors = descriptions.double().numpy()
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     likeness = unit[:-1] @ unit[-1]
     share = np.exp((likeness - likeness.max()) / LEANING)
     shared = len(covariance)
-    precision = np.zeros((shared + len(own),) * 2)
-    precision[:shared, :shared] = np.linalg.inv(covariance)
-    precision[shared:, shared:] = np.diag(1 / own)
-    return np.concatenate([share @ others / share.sum(), np.zeros(len(own))]), precision
+    root = np.diag(np.concatenate([np.zeros(shared), np.sqrt(own)]))
+    root[:shared, :shared] = np.linalg.cholesky(covariance)
+    return np.concatenate([share @ others / share.sum(), np.zeros(len(own))]), root
 
 
-def _mode(met: Met, mean: Floats, precision: Floats) -> tuple[Floats, Floats]:
-    """The most probable place [P] under the prior and what was said, by damped Newton, and its precision [P, P]."""
+def _own_variance(network: PosteriorGAT, nodes: Nodes) -> Floats:
+    """[(H + 1)^2 - 1]: the prior variance of the entries of a newcomer's own matrix.
 
-    def objective(x: Floats) -> float:
-        margin = met.inputs @ x + met.offset
-        return float((np.logaddexp(0, margin) - met.label * margin).sum() + (x - mean) @ precision @ (x - mean) / 2)
-
-    def derivatives(x: Floats) -> tuple[Floats, Floats]:
-        p = 1 / (1 + np.exp(-np.clip(met.inputs @ x + met.offset, -500, 500)))
-        gradient = met.inputs.T @ (p - met.label) + precision @ (x - mean)
-        return gradient, (met.inputs * (p * (1 - p))[:, None]).T @ met.inputs + precision
-
-    x = mean.copy()
-    for _ in range(NEWTON_STEPS):
-        gradient, curvature = derivatives(x)
-        step, size = np.linalg.solve(curvature, gradient), 1.0
-        while objective(x - size * step) > objective(x) + 1e-12 and size > 1e-6:
-            size /= 2
-        x = x - size * step
-        if np.abs(step).max(initial=0) < 1e-8:
-            break
-    return x, derivatives(x)[1]
+    Its parts for a taste alone and for a query alone vary as what `plain` and `base` make of the others' states. What
+    `gated` makes of them, g, adds sum_h tanh(gate z)_h g_h w_h; the entries that cross taste and query, sum_hk M_hk w_h
+    z_k, add as much on the mean where their variance is that of g times mean tanh^2 / |z|^2.
+    """
+    mapped = torch.stack([network.gated(nodes.v), network.plain(nodes.v), nodes.v @ network.base.weight])  # [3, L, H]
+    gated, plain, base = mapped.var(1, correction=0).mean(-1).double().tolist()
+    size = float((nodes.z**2).sum(1).mean()) if len(nodes.z) else 0.0
+    open_gates = float((torch.tanh(network.gate(nodes.z)) ** 2).mean()) if len(nodes.z) else 0.0
+    variance = np.full((network.shape.hidden + 1,) * 2, CROSSED * gated * open_gates / max(size, 1e-12))
+    variance[:, -1], variance[-1] = OWN * plain, OWN * base
+    return np.asarray(np.maximum(variance.ravel()[:-1], 1e-6))
 
 
-def _widened(network: PosteriorGAT, vector: Tensor, place: Tensor, precision: Tensor, traits: Tensor) -> PosteriorGAT:
+def _mode(met: Met, mean: Floats, root: Floats) -> tuple[Floats, Floats]:
+    """The most probable place [P] under the prior and what was said, and a root [P, P] of its covariance there.
+
+    With place = mean + R theta the prior of theta is a standard normal, so that theta is folded in as a person is, in
+    the span of what was said. Its covariance is (I + R' X' diag(p (1 - p)) X R)^-1.
+    """
+    inputs, offset = met.inputs @ root, met.inputs @ mean + met.offset
+    found = fold_in(Contrast(inputs, offset, met.label), precision=1.0)
+    p = sigmoid(offset + inputs @ found)
+    curvature = np.eye(len(found)) + (inputs * (p * (1 - p))[:, None]).T @ inputs
+    factor = torch.linalg.cholesky(torch.from_numpy(curvature))  # curvature = C C', and its inverse C'^-1 C^-1
+    narrowed = torch.linalg.solve_triangular(factor, torch.from_numpy(root.T), upper=False).mT
+    return mean + root @ found, narrowed.numpy()
+
+
+def _widened(network: PosteriorGAT, vector: Tensor, place: Tensor, root: Tensor, traits: Tensor) -> PosteriorGAT:
     """The same network with a row more wherever it keeps one for each LLM, and for each newcomer."""
     state = {name: value.clone() for name, value in network.state_dict().items()}
     kind, hidden = state["llm_free"].dtype, network.shape.hidden
     described = network.llm(vector.to(kind)).detach()
     rows = {
         "llm_free": place[:hidden] - described.double(), "llm_bias": place[hidden],
-        "own": place[hidden + 1 :].reshape(3, hidden), "root": torch.linalg.inv(torch.linalg.cholesky(precision)).mT,
+        "own": torch.cat([place[hidden + 1 :], place.new_zeros(1)]).reshape(hidden + 1, hidden + 1),
+        "root": root,
     }  # fmt: skip
     if network.shape.traits:
         rows["trait_mean"] = traits

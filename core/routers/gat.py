@@ -96,7 +96,8 @@ class GatRouter:
             normal = torch.from_numpy(random.standard_normal((*self.network.root.shape[:2], n), np.float32))
             with torch.no_grad():
                 worth = self.network.worth(z, posterior.w.expand(len(z), -1))  # [Q, P]
-                scores[:, -joined:] += torch.einsum("qp,kpn->qkn", worth, self.network.root @ normal.to(z.device))
+                open_places = torch.einsum("qp,kpr->qkr", worth, self.network.root)
+                scores[:, -joined:] += torch.einsum("qkp,kpn->qkn", open_places, normal.to(z.device))
         return softmax(scores.permute(2, 0, 1).cpu().numpy())
 
     def attention(self, user: UserId, history: PreferenceDataset) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """An LLM that joins after training, in a world whose truth is known."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from core.dataset import PreferenceDataset
-from core.domain import LLM, LLMId, UserId
+from core.domain import LLM, LLMId, Outcome, UserId
 from core.errors import InvalidInput
 from core.information import Pairs, worth_asking
 from core.network import PosteriorGAT
@@ -15,7 +16,7 @@ from core.newcomers import _widened
 from core.optimisation import TrainConfig
 from core.routers.gat import GatRouter
 from tests.core.test_gat import LONG, SHORT, STRANGER, UNSEEN
-from tests.planted import LLMS, HashEncoder, two_camps
+from tests.planted import LLMS, HashEncoder, comparison, two_camps
 
 NEWCOMER = LLM(LLMId("llm-new"), "new", "planted", "writes short replies")
 
@@ -55,6 +56,24 @@ def test_an_llm_nobody_compared_gets_a_column_and_moves_nobody_elses_share_again
         np.testing.assert_allclose(after[:, :3] / after[:, :3].sum(1, keepdims=True), before, atol=1e-5)
 
 
+def test_a_newcomer_that_opposed_people_like_on_opposed_kinds_of_query_is_found_by_both() -> None:
+    """On the mean over people and over queries it is like every other: only taste and query together tell."""
+    router, _, without = three()
+    random, known, said = np.random.default_rng(3), (LLMS[0], *LLMS[2:]), []
+    for user in without.users:
+        for i, row in enumerate(random.choice(len(without.queries), 8, replace=False)):
+            liked = user.startswith("short") == (without.queries[row].task == "code")
+            outcome = Outcome.A if liked else Outcome.B
+            said.append(comparison(user, without.queries[row], NEWCOMER, known[i % 3], outcome, f"{user}-{i}"))
+    llms = (*without.llms, NEWCOMER)
+    met = PreferenceDataset.from_comparisons(said, without.queries, llms, without.users)
+    joined = router.with_llm(NEWCOMER, replace(without, llms=llms).joined(met))
+    code = np.array([query.task == "code" for query in UNSEEN])
+    for user, wanted in ((SHORT, code), (LONG, ~code)):
+        chosen = joined.predict_proba(user, UNSEEN, without).argmax(1) == 3  # without what they said of the newcomer
+        np.testing.assert_array_equal(chosen, wanted)
+
+
 def test_a_second_newcomer_leaves_the_first_where_it_is() -> None:
     router, world, _ = three()
     four = router.with_llm(LLMS[1], world)
@@ -70,7 +89,8 @@ def test_a_second_newcomer_leaves_the_first_where_it_is() -> None:
 def test_a_newcomers_score_is_linear_in_its_place() -> None:
     """What the regression solves for is what the network then says."""
     network, random = three()[0].network, torch.Generator().manual_seed(0)
-    place = torch.randn(4 * network.shape.hidden + 1, generator=random, dtype=torch.float64)
+    size = network.shape.hidden + (network.shape.hidden + 1) ** 2
+    place = torch.randn(size, generator=random, dtype=torch.float64)
     z, w = (torch.randn(6, size, generator=random) for size in (network.shape.hidden, len(network.mu)))
     vector = torch.randn(network.shape.dim, generator=random)
     with torch.no_grad():
