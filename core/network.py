@@ -5,6 +5,7 @@ Design notes: docs of the project, science section 2. No parameter belongs to a 
 l) and base scores s0(q, l); a person is a vector of weights w with prior N(mu, Lambda^-1), solved for from their
 ratings: s(u, q, l) = s0(q, l) + w_u . phi(q, l). mu comes from a GATConv (Velickovic et al., 2018) over the rating
 edges; w is the Laplace mode of the Bradley-Terry likelihood after three Newton steps, differentiable from end to end.
+After training mu lies mostly among the kinds of people that were found (`core.archetypes`), where they help.
 
 Where the answers shown are known, an LLM's state is v_l + A t(q, l), t being the traits of its answer, and phi gets t
 itself beside the learned features. For ratings t is what was read, for an unseen query what the LLM can be expected to
@@ -33,6 +34,8 @@ CONVERGED = 1e-4
 QUERY_SCALE = 8.0
 # Where training starts: a person's weight on one standard deviation of a trait is a few tenths.
 TRAIT_PRECISION = 5.0
+# Of a person's prior mean, where kinds of people are known: what attention to the ratings says; the rest is the kinds'.
+ATTENDED = 0.2
 
 
 class Ratings(NamedTuple):
@@ -109,6 +112,7 @@ class NetworkShape:
     dropout: float = 0.2
     traits: int = 0  # of the answers; 0: the network knows nothing of them
     newcomers: int = 0  # the last so many of the LLMs joined after training (`core.newcomers`)
+    kinds: int = 0  # of people, found after training (`core.archetypes`)
 
 
 class PosteriorGAT(nn.Module):
@@ -116,6 +120,8 @@ class PosteriorGAT(nn.Module):
 
     own: Tensor
     root: Tensor
+    kind: Tensor
+    kind_share: Tensor
     trait_scale: Tensor
     trait_mean: Tensor
     trait_centre: Tensor
@@ -140,6 +146,9 @@ class PosteriorGAT(nn.Module):
             place = hidden + (hidden + 1) ** 2
             self.register_buffer("root", torch.zeros(shape.newcomers, place, place))
         weights = hidden + shape.traits
+        if shape.kinds:
+            self.register_buffer("kind", torch.zeros(shape.kinds, weights))
+            self.register_buffer("kind_share", torch.full((shape.kinds,), 1 / shape.kinds))
         self.mu = nn.Parameter(torch.zeros(weights))
         self.log_precision = nn.Parameter(torch.cat([torch.ones(hidden), torch.full((shape.traits,), TRAIT_PRECISION)]))
         self.edge = nn.Linear(weights + hidden, hidden)
@@ -229,12 +238,17 @@ class PosteriorGAT(nn.Module):
         return torch.cat([through, own[:, -1:], own[:, :-1]], -1)
 
     def posterior(self, nodes: Nodes, ratings: Ratings, users: int) -> Posterior:
-        """The posterior of each of `users` users given their ratings; a user without any has the prior."""
+        """The posterior of each of `users` users given their ratings; a user without any has the prior. Where kinds of
+        people are known, its mean lies mostly among those that explain the ratings.
+        """
         delta, offset = self.contrast(nodes, ratings)
         mu, attention = self._prior_mean(nodes, ratings, delta, users)
         columns = torch.cat([delta, offset[:, None]], -1)
         dense, rated = to_dense_batch(columns, ratings.user, batch_size=users)  # [U, K, D + 1], 0 where none is
-        w, precision = self._newton(mu, dense, Said.of(ratings.label, ratings.stage, ratings.user, rated))
+        said = Said.of(ratings.label, ratings.stage, ratings.user, rated)
+        if self.shape.kinds:
+            mu = ATTENDED * mu + (1 - ATTENDED) * self.kinds_mean(dense, said)
+        w, precision = self._newton(mu, dense, said)
         return Posterior(w, precision, attention)
 
     def _prior_mean(self, nodes: Nodes, ratings: Ratings, delta: Tensor, users: int) -> tuple[Tensor, Tensor]:
@@ -246,6 +260,14 @@ class PosteriorGAT(nn.Module):
         )
         n = torch.bincount(ratings.user, ratings.weight, minlength=users)[:, None]  # [U, 1]
         return self.mu + gathered * n / (n + 3 * F.softplus(self.tau)), alpha[:, 0]
+
+    def kinds_mean(self, dense: Tensor, said: Said) -> Tensor:
+        """[U, D]: the mean of the kinds of people, each as likely as it is frequent and as well as it explains what a
+        person said, given in features `dense` [U, K, D + 1].
+        """
+        delta, offset = dense[..., :-1], dense[..., -1]
+        loss = torch.stack([said.loss(offset + delta @ kind) for kind in self.kind], 1)  # [U, kinds]
+        return torch.softmax(self.kind_share.log() - loss, 1) @ self.kind
 
     def _newton(self, mu: Tensor, dense: Tensor, said: Said) -> tuple[Tensor, Tensor]:
         delta, offset = dense[..., :-1], dense[..., -1]

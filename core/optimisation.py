@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.archetypes import with_kinds
 from core.dataset import PreferenceDataset
 from core.encoders import TextEncoder
 from core.errors import InvalidInput, NotEnoughData
@@ -35,6 +36,7 @@ NOISE_OF_CHOICES = 2.0
 # Of a choice among more, a step reads about so many of the losers, drawn anew: it is still a choice among those that
 # are left, and costs as much less.
 LOSERS = 3
+LITTLE = 10  # ratings of a person of whom little is known
 STEP_RATINGS = 15_000  # where people said so much that `batch_users` of them would be more, a step reads fewer people
 
 
@@ -146,6 +148,7 @@ def fit_network(
     check_both_parts(train_part, validation)
     fit = Fit(train_part, validation, encoder, config)
     curve = fit.run(on_epoch)
+    fit.learn_kinds()
     best = min(curve, key=lambda epoch: epoch.validation_loss)
     report = FitReport(tuple(curve), best.number, str(fit.device), time.process_time() - started)
     return FittedNetwork(fit.network.cpu().eval(), fit.graph.tasks, report)
@@ -309,6 +312,29 @@ class Fit:
         """Bradley-Terry, a tie counting half for either side, and Luce's for a choice; in the mean by weight."""
         margin = self.network.margins(nodes, ratings, w)
         return Said.together(ratings.label, ratings.stage).loss(margin[None])[0] / ratings.weight.sum()
+
+    @torch.no_grad()
+    def learn_kinds(self) -> None:
+        """Kinds of people join the network where those found among half of the people help the other half, whose
+        weights had no part in them, on held-out queries: knowing all that these said, and knowing little.
+        """
+        self.network.eval()
+        nodes, people = self.network.nodes(self.graph), int(self.held_out.user.max()) + 1
+        w = self.network.posterior(nodes, self.read, people).w
+        other = torch.arange(people, device=self.device) % 2 == 1
+        tried = with_kinds(self.network, w[~other])
+        if tried is None:
+            return
+        asked = self.held_out.where(other[self.held_out.user])
+        said = torch.bincount(self.read.user, minlength=people)
+        place = torch.arange(len(self.read.user), device=self.device) - (said.cumsum(0) - said)[self.read.user]
+
+        def loss(network: PosteriorGAT) -> float:
+            known = (self.read, self.read.where(place < LITTLE))
+            return sum(float(self._loss(nodes, asked, network.posterior(nodes, part, people).w)) for part in known)
+
+        if loss(tried) < loss(self.network):
+            self.network = with_kinds(self.network, w) or self.network
 
     @torch.no_grad()
     def _validate(self) -> float:
