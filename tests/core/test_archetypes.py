@@ -72,8 +72,13 @@ def fitted() -> Fit:
     return fit
 
 
-def test_a_fit_learns_the_kinds_there_are_where_they_help_people_who_had_no_part_in_them(fitted: Fit) -> None:
+def test_a_fit_learns_the_kinds_there_are_where_they_help_people_who_had_no_part_in_them(
+    fitted: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = fitted.network
+    fitted.learn_kinds()
+    assert fitted.network is before  # so few people are of no kinds
+    monkeypatch.setattr("core.optimisation.MANY_PEOPLE", 40)
     fitted.learn_kinds()
     assert 2 <= fitted.network.shape.kinds <= 8
     router = GatRouter(fitted.network, LLMS, fitted.graph.tasks, HashEncoder())
@@ -98,6 +103,7 @@ def test_kinds_that_help_nobody_are_left_out(fitted: Fit, monkeypatch: pytest.Mo
             known.kind.mul_(-3)
         return known
 
+    monkeypatch.setattr("core.optimisation.MANY_PEOPLE", 40)
     monkeypatch.setattr("core.optimisation.with_kinds", misled)
     fitted.learn_kinds()
     assert fitted.network is kept
