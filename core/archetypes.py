@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.cluster import KMeans
 from torch import Tensor
 
 from core.network import PosteriorGAT
@@ -24,8 +25,6 @@ def with_kinds(network: PosteriorGAT, weights: Tensor) -> PosteriorGAT | None:
     """The network with the kinds of people found in the weights [U, D] of some; None where they are too few for two
     kinds. Same weights, same kinds.
     """
-    from sklearn.cluster import KMeans
-
     kinds = min(KINDS, len(weights) // EACH)
     if kinds < 2:
         return None
