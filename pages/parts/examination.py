@@ -62,8 +62,8 @@ def _show_splits(splits: list[Report]) -> None:
     ]  # fmt: skip
     _draw(pd.DataFrame(rows), gain_chart, "splits", "Log-loss gain under each split")
     st.caption(
-        "Of unseen users what they said first is known, and their later half is asked. Accuracy is over all ratings, "
-        "`mean_of_users` the same with each user counting once."
+        "Of unseen users what they said first is known, and their later half is asked. The chart's figures, saved as "
+        "CSV, tell the accuracy too: over all ratings, and as `mean_of_users` with each user counting once."
     )
     for split in splits:
         if "reason" in split:
