@@ -139,6 +139,11 @@ class PreferenceDataset:
         return len(np.unique(self._item))
 
     @property
+    def of_choices(self) -> bool:
+        """Whether most of what people said are choices among several: more than two comparisons came of each item."""
+        return len(self) > 2 * self.items
+
+    @property
     def item_within_user(self) -> NDArray[np.int64]:
         """[N]: how many choices of the same user were begun before that of each; a comparison that stands for itself is
         one.

@@ -119,12 +119,12 @@ class FittedNetwork(NamedTuple):
     report: FitReport
 
 
-def noise_for(ratings: int, comparisons: int) -> float:
-    """How many standard deviations of noise the query vectors get where so many ratings are learned from. Where those
-    are more than twice as many comparisons, most were choices among several.
+def noise_for(ratings: int, of_choices: bool) -> float:
+    """How many standard deviations of noise the query vectors get where so many ratings are learned from, pairs or
+    choices among several.
     """
     noise = next((noise for most, noise in NOISES if ratings <= most), LEAST_NOISE)
-    return min(noise, NOISE_OF_CHOICES) if comparisons > 2 * ratings else noise
+    return min(noise, NOISE_OF_CHOICES) if of_choices else noise
 
 
 def resolve_device(wanted: str) -> torch.device:
@@ -191,7 +191,7 @@ class Fit:
         self, train_part: PreferenceDataset, validation: PreferenceDataset, encoder: TextEncoder, config: TrainConfig
     ) -> None:
         self.config, self.device = config, resolve_device(config.device)
-        self.noise = noise_for(train_part.items, len(train_part)) if config.noise is None else config.noise
+        self.noise = noise_for(train_part.items, train_part.of_choices) if config.noise is None else config.noise
         torch.manual_seed(config.seed)
         self.random = np.random.default_rng(config.seed)
         self.graph = build_graph(train_part, encoder).to(self.device)

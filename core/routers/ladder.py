@@ -41,7 +41,9 @@ LOWER: tuple[Any, ...] = (
 # How the rungs share the weight before any held-out rating tells: those that tell everyone the same have none of it.
 SHARES = np.array([0.0, 0.0, 1.0, 1.0, 1.0, 2.0])
 NAMES = (*(rung.kind for rung in LOWER), GatEnsemble.kind)
-# Up to so many ratings every network's own fold has its lower rungs fitted too, and the weights rest on all folds.
+# Up to so many ratings every network's own fold has its lower rungs fitted too, and the weights rest on all folds. So
+# it is at any number where people chose among several: a ridge for each person says as much as the network there, and
+# the held-out queries of one fold are too few to tell how the two should share.
 CROSS_FITTED = 15_000
 LEARNED_FROM = 50  # people, to see how far apart a rung puts LLMs where the GAT puts them one apart
 # A weight this small changes no choice that anyone could see, and its rung need not be asked.
@@ -99,7 +101,8 @@ class LadderRouter:
         once = EncodedOnce(encoder)
         gat, report = GatEnsemble.fit_with_report(train_part, validation, once, config, on_epoch)
         folds = folds_of(train_part, validation, len(gat.members), config.seed)
-        folds = folds if train_part.items <= CROSS_FITTED else folds[:1]
+        if train_part.items > CROSS_FITTED and not train_part.of_choices:
+            folds = folds[:1]
         fitted = [[rung.fit(*fold, once, seed=config.seed) for rung in LOWER] for fold in folds]
         judged = [[*lower, member] for lower, member in zip(fitted, gat.members, strict=False)]
         knots, pools = fit_weights(judged, folds, SHARES)

@@ -21,7 +21,7 @@ from core.routers.gat_ensemble import LEAST, SIZES, networks_for
 from core.routers.ladder import NAMES, LadderRouter
 from core.routers.pooling import fit_pool, fit_trusted_pool
 from tests.planted import LLMS, HashEncoder, comparison, two_camps
-from tests.short_descents import short_ladder
+from tests.short_descents import short_ladder, shorten_descents
 
 SHORT, STRANGER = UserId("short-00"), UserId("nobody")
 UNSEEN = (Query.typed("function loop array bug number100", "code"), Query.typed("dear friend number101", "letters"))
@@ -217,6 +217,20 @@ def test_a_lower_rung_says_the_mean_of_what_it_learned_from_each_fold_and_surviv
         np.testing.assert_allclose(again.predict_proba(SHORT, UNSEEN, fitting), told, atol=1e-12)
     with pytest.raises(CorruptArtifact):
         Bag.from_bytes(router.lower[0].to_bytes(), type(router.lower[1].members[0]), HashEncoder())
+
+
+def test_of_many_pairs_one_fold_has_lower_rungs_and_of_choices_among_several_every_fold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shorten_descents(monkeypatch)
+    monkeypatch.setattr("core.routers.ladder.CROSS_FITTED", 10)
+    fitting, validation, _ = two_camps(users=6, ratings=30).split("query", (0.6, 0.2, 0.2))
+    config = TrainConfig(epochs=1)
+    several = replace(fitting, choice=np.arange(len(fitting)) // 6)
+    for said, folds in ((fitting, 1), (several, networks_for(several.items))):
+        assert said.of_choices == (folds > 1) and said.items > 10
+        router = short_ladder(said, validation, HashEncoder(), config)
+        assert {len(rung.members) for rung in router.lower} == {folds}
 
 
 def test_folds_hold_out_different_queries_and_learn_from_all_the_others() -> None:
