@@ -21,6 +21,7 @@ from core.graph import RoutingGraph, build_graph
 from core.luce import Said
 from core.network import NetworkShape, Nodes, PosteriorGAT, Ratings, ratings_of
 from core.responses import expected_traits
+from core.routers.calibration import calibrate
 from core.routers.descent import check_both_parts
 
 # With more people than these, a validation reads so many of them, evenly spread: who is read costs time, and what makes
@@ -29,9 +30,10 @@ VALIDATED, VALIDATED_RATINGS = 400, 40_000
 # (at most so many ratings, noise): what few ratings say of a query is soon learned by heart, and noise keeps from it.
 NOISES = ((15_000, 4.0), (30_000, 2.0))
 LEAST_NOISE = 1.0
-# At most so much where people chose among several: a choice tells of all LLMs at once, so that less of it is learned by
-# heart. With the best of ten, on four worlds of nine other users and one of 50, the network alone picked .611 and .609
-# with 2, .583 and .584 with 4 and .608 and .600 with 1.
+# So much where people chose among several, however many they are: a choice tells of all LLMs at once, so that less of
+# it is learned by heart, and it is the queries that are few. With the best of ten, on four worlds of nine other users
+# and one of 50, the network alone picked .611 and .609 with 2, .583 and .584 with 4 and .608 and .600 with 1; on one of
+# 200 .630 with 2, .618 with 3 and .608 with 4 and with 1.
 NOISE_OF_CHOICES = 2.0
 # Of a choice among more, a step reads about so many of the losers, drawn anew: it is still a choice among those that
 # are left, and costs as much less.
@@ -93,7 +95,9 @@ class TrainConfig:
 
 
 class Epoch(NamedTuple):
-    """What `on_epoch` is told: epoch number from 1, of how many, mean training loss, validation loss."""
+    """What `on_epoch` is told: epoch number from 1, of how many, mean training loss, validation loss (at the best
+    scale of the margins).
+    """
 
     number: int
     epochs: int
@@ -123,8 +127,9 @@ def noise_for(ratings: int, of_choices: bool) -> float:
     """How many standard deviations of noise the query vectors get where so many ratings are learned from, pairs or
     choices among several.
     """
-    noise = next((noise for most, noise in NOISES if ratings <= most), LEAST_NOISE)
-    return min(noise, NOISE_OF_CHOICES) if of_choices else noise
+    if of_choices:
+        return NOISE_OF_CHOICES
+    return next((noise for most, noise in NOISES if ratings <= most), LEAST_NOISE)
 
 
 def resolve_device(wanted: str) -> torch.device:
@@ -343,10 +348,17 @@ class Fit:
 
     @torch.no_grad()
     def _validate(self) -> float:
+        """The log-loss on held-out queries at the scale of the margins that suits it best: a router's scale is fitted
+        after it is trained, and training that stops where margins begin to be too large stops long before it has
+        learned which LLM people prefer.
+        """
         self.network.eval()
-        nodes = self.network.nodes(self.graph)
-        posterior = self.network.posterior(nodes, self.read, int(self.held_out.user.max()) + 1)
-        return float(self._loss(nodes, self.held_out, posterior.w))
+        nodes, asked = self.network.nodes(self.graph), self.held_out
+        posterior = self.network.posterior(nodes, self.read, int(asked.user.max()) + 1)
+        margin = self.network.margins(nodes, asked, posterior.w)
+        return calibrate(
+            margin.double().cpu().numpy(), asked.label.double().cpu().numpy(), asked.stage.cpu().numpy()
+        ).loss
 
 
 def _weighed(ratings: Ratings) -> Ratings:
