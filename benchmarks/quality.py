@@ -13,6 +13,7 @@ from benchmarks.report import interval, progress, show_table, write_json
 from benchmarks.scoring import Score, Summary, oracle, score, summary
 from benchmarks.world import Ratings, Truth, load_truth
 from core.errors import PrefRouteError
+from core.evaluation import over_users
 from core.routers import router_class
 
 Row = dict[str, str | int | float]
@@ -75,16 +76,24 @@ def _row(line: Line, seed: int, users: int, ratings: Ratings) -> Row:
 
 
 def _show(folder: Path, users: int, ratings: Ratings, seeds: int, lines: Sequence[Line], truth: Truth) -> None:
-    table = [_cells(line.router, summary(line.scores), line.measured) for line in lines]
+    table = [(*_cells(line.router, summary(line.scores), line.measured), _above(lines[0], line)) for line in lines]
     # not in the JSON: a reader of its rows takes the best of them for a router
-    table.append(_cells("(oracle)", summary([oracle(truth)]), ()))
+    table.append((*_cells("(oracle)", summary([oracle(truth)]), ()), "-"))
     given = "best of N for every query" if ratings == "dense" else f"{ratings} ratings each"
     show_table(
         f"{folder.name}: {users} simulated users, {given}, mean of {seeds} seed(s), "
         "95 % intervals over users (for these test queries)",
-        HEAD,
+        (*HEAD, "top1 below the first router's"),
         table,
     )
+
+
+def _above(first: Line, other: Line) -> str:
+    """By how much the first router's top-1 is above another's, paired over users."""
+    if other is first:
+        return "-"
+    top1, others = (np.mean([score.top1 for score in line.scores], axis=0) for line in (first, other))
+    return interval(over_users(top1 - others, np.ones(len(top1))))
 
 
 def _cells(name: str, found: Summary, measured: Sequence[Measured]) -> tuple[str, ...]:

@@ -75,6 +75,10 @@ def test_quality_as_it_is_called(world_folder: Path, tmp_path: Path) -> None:
     assert all(row["peak_mb"] >= 0 and row["predict_us"] > 0 for row in rows)
     assert "uniform seed 1" in done.stderr
     assert "(oracle)" in done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("user_bradley_terry"))
+    below, low, high = (float(part.strip("[,]")) for part in line.split()[-3:])  # paired over users
+    lost = np.mean([r["top1"] for r in rows[:2]]) - np.mean([r["top1"] for r in rows[2:]])
+    assert low < below < high < 0 and below == pytest.approx(lost, abs=0.001)
     assert "(oracle)" not in (tmp_path / "out.json").read_text()
 
 

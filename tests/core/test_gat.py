@@ -116,6 +116,16 @@ def test_with_many_people_a_validation_reads_some_of_them_each_with_all_they_sai
     assert many.curve == few.curve
 
 
+def test_training_does_not_stop_because_its_margins_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitting, validation, _ = two_camps().split("query")
+    fit = Fit(fitting, validation, HashEncoder(), TrainConfig(epochs=1))
+    margins, once = fit.network.margins, fit._validate()
+    monkeypatch.setattr(fit.network, "margins", lambda *asked: 5 * margins(*asked))
+    assert fit._validate() == pytest.approx(once, rel=0.02)
+    monkeypatch.setattr(fit.network, "margins", lambda *asked: torch.zeros_like(margins(*asked)))
+    assert fit._validate() == pytest.approx(np.log(2))
+
+
 def test_the_more_ratings_or_the_more_each_of_them_tells_the_less_noise_and_a_setting_is_obeyed() -> None:
     told = [noise_for(n, False) for n in (100, 20_000, 10**6)]
     assert told[-1] < noise_for(100, True) == noise_for(10**6, True) < told[0]
