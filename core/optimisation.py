@@ -21,8 +21,7 @@ from core.graph import RoutingGraph, build_graph
 from core.luce import Said
 from core.network import NetworkShape, Nodes, PosteriorGAT, Ratings, ratings_of
 from core.responses import expected_traits
-from core.routers.calibration import calibrate
-from core.routers.descent import check_both_parts
+from core.routers.descent import check_both_parts, held_out_loss
 
 # With more people than these, a validation reads so many of them, evenly spread: who is read costs time, and what makes
 # one validation differ from the next is which queries were held out, not which people.
@@ -348,17 +347,12 @@ class Fit:
 
     @torch.no_grad()
     def _validate(self) -> float:
-        """The log-loss on held-out queries at the scale of the margins that suits it best: a router's scale is fitted
-        after it is trained, and training that stops where margins begin to be too large stops long before it has
-        learned which LLM people prefer.
-        """
+        """The log-loss on held-out queries at the best scale of the margins, for the reason told at `held_out_loss`."""
         self.network.eval()
         nodes, asked = self.network.nodes(self.graph), self.held_out
         posterior = self.network.posterior(nodes, self.read, int(asked.user.max()) + 1)
         margin = self.network.margins(nodes, asked, posterior.w)
-        return calibrate(
-            margin.double().cpu().numpy(), asked.label.double().cpu().numpy(), asked.stage.cpu().numpy()
-        ).loss
+        return held_out_loss(margin, asked.label, asked.stage)
 
 
 def _weighed(ratings: Ratings) -> Ratings:

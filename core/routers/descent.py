@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from core.dataset import PreferenceDataset
 from core.errors import CorruptArtifact, NotEnoughData
+from core.routers.calibration import calibrate
 
 LEAST_GAIN = 1e-4  # of validation loss, to count as better
 
@@ -33,7 +34,7 @@ class Descent(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """N ratings as tensors [N]: rows of users and queries, columns of LLMs, labels, weights (1 in the mean)."""
+    """N ratings as tensors [N]: rows of users and queries, columns of LLMs, labels, weights (1 in the mean), stages."""
 
     user: Tensor
     query: Tensor
@@ -41,13 +42,14 @@ class Columns(NamedTuple):
     b: Tensor
     label: Tensor
     weight: Tensor
+    stage: Tensor
 
     @classmethod
     def of(cls, ratings: PreferenceDataset) -> Self:
         """The columns of a dataset."""
         columns = (ratings.user, ratings.query, ratings.llm_a, ratings.llm_b, ratings.label)
         weight = ratings.weight / max(float(ratings.weight.mean()), 1e-9) if len(ratings) else ratings.weight
-        return cls(*(tensor(column) for column in (*columns, weight)))
+        return cls(*(tensor(column) for column in (*columns, weight, ratings.stage)))
 
 
 def descend(
@@ -125,8 +127,21 @@ def noisy(vectors: Tensor, noise: float) -> Tensor:
 
 def pair_log_loss(scores: Tensor, ratings: Columns) -> Tensor:
     """Mean Bradley-Terry log-loss of scores [Q, L] that are the same for everyone."""
-    margin = scores[ratings.query, ratings.a] - scores[ratings.query, ratings.b]
-    return F.binary_cross_entropy_with_logits(margin, ratings.label, ratings.weight)
+    return F.binary_cross_entropy_with_logits(pair_margins(scores, ratings), ratings.label, ratings.weight)
+
+
+def pair_margins(scores: Tensor, ratings: Columns) -> Tensor:
+    """[N]: how far scores [Q, L] put A above B."""
+    return scores[ratings.query, ratings.a] - scores[ratings.query, ratings.b]
+
+
+def held_out_loss(margin: Tensor, label: Tensor, stage: Tensor) -> float:
+    """Mean log-loss of margins [N] at the scale that suits them best, to stop a descent by: a router's scale is fitted
+    after it is trained, and a descent that stops where its margins begin to be too large stops long before it has
+    learned which LLM people prefer. `label` and `stage` [N] as in `Columns`.
+    """
+    told, said, together = (column.cpu().numpy() for column in (margin.double(), label.double(), stage))
+    return calibrate(told, said, together).loss
 
 
 def network_of(blank: N, weights: dict[str, NDArray[Any]]) -> N:

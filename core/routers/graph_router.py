@@ -28,9 +28,11 @@ from core.routers.descent import (
     arrays,
     check_both_parts,
     descend,
+    held_out_loss,
     network_of,
     noisy,
     pair_log_loss,
+    pair_margins,
     seeded,
     tensor,
 )
@@ -220,7 +222,8 @@ class _Graph:
 
             def validation_loss() -> float:
                 scores = network.asked(self.held_out_vectors, self.held_out_task, self.states(network))
-                return float(pair_log_loss(scores, self.held_out))
+                margin = pair_margins(scores, self.held_out)
+                return held_out_loss(margin, self.held_out.label, self.held_out.stage)
 
             return descend(network, loss, validation_loss, PLAN), network
 

@@ -21,7 +21,17 @@ from core.domain import Query, UserId
 from core.dropout import dropped
 from core.encoders import TextEncoder
 from core.routers.base import Probabilities, softmax
-from core.routers.descent import Columns, Descent, arrays, check_both_parts, descend, noisy, seeded, tensor
+from core.routers.descent import (
+    Columns,
+    Descent,
+    arrays,
+    check_both_parts,
+    descend,
+    held_out_loss,
+    noisy,
+    seeded,
+    tensor,
+)
 from core.routers.fold_in import Contrast, best_precision, fold_in
 from core.routers.folded import FoldedRouter
 from core.routers.own_ratings import OwnRatings, own_ratings
@@ -142,8 +152,7 @@ def _fitted(
             return F.binary_cross_entropy_with_logits(margin, batch.label, batch.weight)
 
         def validation_loss() -> float:
-            margin = network(held_out_vectors, held_out_rows, held_out)
-            return float(F.binary_cross_entropy_with_logits(margin, held_out.label, held_out.weight))
+            return held_out_loss(network(held_out_vectors, held_out_rows, held_out), held_out.label, held_out.stage)
 
         descend(network, loss, validation_loss, PLAN)
     return {name: array for name, array in arrays(network).items() if name != "user"}

@@ -20,7 +20,18 @@ from core.dataset import PreferenceDataset
 from core.domain import Query, UserId
 from core.encoders import TextEncoder
 from core.routers.base import Probabilities, softmax
-from core.routers.descent import Columns, Descent, arrays, check_both_parts, descend, network_of, noisy, seeded, tensor
+from core.routers.descent import (
+    Columns,
+    Descent,
+    arrays,
+    check_both_parts,
+    descend,
+    held_out_loss,
+    network_of,
+    noisy,
+    seeded,
+    tensor,
+)
 from core.routers.graph_router import HIDDEN
 from core.routers.own_ratings import own_ratings
 from core.routers.person_graph import PersonGraph, PersonStates, Ties
@@ -105,7 +116,9 @@ class PersonalizedRouter(StoredRouter):
         feature = self.features[[row]] if row is not None else np.zeros((1, HIDDEN))
         together = (*own.queries, *queries)
         vectors = tensor(query_vectors(together, self.encoder) * SCALE)
-        said = Columns(*map(tensor, (np.zeros_like(own.query), own.query, own.a, own.b, own.label, own.weight)))
+        said = Columns(
+            *map(tensor, (np.zeros_like(own.query), own.query, own.a, own.b, own.label, own.weight, own.stage))
+        )
         ties = Ties.of(tensor(task_rows(together, self.tasks)), said, 1, len(self.llms))
         nobody = torch.zeros(0, HIDDEN)
         known = [
@@ -159,7 +172,8 @@ class _Fit:
             def validation_loss() -> float:
                 ties = self.ties(self.said)
                 states = trained.states(self.vectors, self.llms, ties)[-1]
-                return float(self._loss(trained, states, ties, self.held_out))
+                margin = trained.network.margins(states, ties, self.held_out)
+                return held_out_loss(margin, self.held_out.label, self.held_out.stage)
 
             return descend(trained, loss, validation_loss, recipe.plan), trained
 

@@ -26,8 +26,10 @@ from core.routers.descent import (
     arrays,
     check_both_parts,
     descend,
+    held_out_loss,
     noisy,
     pair_log_loss,
+    pair_margins,
     seeded,
     tensor,
 )
@@ -135,7 +137,9 @@ def _fitted(
         def loss() -> Tensor:
             return pair_log_loss(network(noisy(vectors, noise)), said)
 
-        validation_loss = descend(
-            network, loss, lambda: float(pair_log_loss(network(held_out_vectors), held_out)), PLAN
-        )
-    return _Tried(validation_loss, arrays(network), clusters.centre, strength)
+        def validation_loss() -> float:
+            margin = pair_margins(network(held_out_vectors), held_out)
+            return held_out_loss(margin, held_out.label, held_out.stage)
+
+        least = descend(network, loss, validation_loss, PLAN)
+    return _Tried(least, arrays(network), clusters.centre, strength)
