@@ -81,14 +81,15 @@ def ratings_of(graph: RoutingGraph) -> Ratings:
 
 
 class Nodes(NamedTuple):
-    """States of all query nodes `z` [Q, H] and LLM nodes `v` [L, H], the LLMs' bias [L], and the traits [Q, L, T] to
-    expect of each LLM's answer.
+    """States of all query nodes `z` [Q, H] and LLM nodes `v` [L, H], the LLMs' bias [L], the traits [Q, L, T] to expect
+    of each LLM's answer, and the `cluster` [Q, K] of each query, where newcomers tell clusters apart.
     """
 
     z: Tensor
     v: Tensor
     bias: Tensor
     traits: Tensor
+    cluster: Tensor
 
 
 class Posterior(NamedTuple):
@@ -112,6 +113,7 @@ class NetworkShape:
     dropout: float = 0.2
     traits: int = 0  # of the answers; 0: the network knows nothing of them
     newcomers: int = 0  # the last so many of the LLMs joined after training (`core.newcomers`)
+    clusters: int = 0  # of queries, found when the first of them joined
     kinds: int = 0  # of people, found after training (`core.archetypes`)
 
 
@@ -119,6 +121,8 @@ class PosteriorGAT(nn.Module):
     """Features of query-LLM pairs, a GAT prior over a person's weights, and the posterior given their ratings."""
 
     own: Tensor
+    clustered: Tensor
+    centre: Tensor
     root: Tensor
     kind: Tensor
     kind_share: Tensor
@@ -141,10 +145,13 @@ class PosteriorGAT(nn.Module):
         self.plain = nn.Linear(hidden, hidden, bias=False)
         if shape.newcomers:
             # Found by regression, not trained (`core.newcomers`): a newcomer's own matrix between tastes and queries,
-            # and a root of the covariance of all that was found of it.
+            # its vector over clusters of queries, and a root of the covariance of all that was found of it.
             self.register_buffer("own", torch.zeros(shape.newcomers, hidden + 1, hidden + 1))
-            place = hidden + (hidden + 1) ** 2
+            place = hidden + (hidden + 1) ** 2 + shape.clusters
             self.register_buffer("root", torch.zeros(shape.newcomers, place, place))
+        if shape.clusters:
+            self.register_buffer("clustered", torch.zeros(shape.newcomers, shape.clusters))
+            self.register_buffer("centre", torch.zeros(shape.clusters, shape.dim))
         weights = hidden + shape.traits
         if shape.kinds:
             self.register_buffer("kind", torch.zeros(shape.kinds, weights))
@@ -178,7 +185,14 @@ class PosteriorGAT(nn.Module):
             x = x + noise * x.std() * torch.randn_like(x)
         z = self.query(x) + self.task(tasks + 1)  # [Q, H]
         v = self.llm(llms) + self.llm_free  # [L, H]
-        return Nodes(z, v, self.llm_bias, self.expected_traits(queries))
+        return Nodes(z, v, self.llm_bias, self.expected_traits(queries), self.cluster(queries))
+
+    def cluster(self, x: Tensor) -> Tensor:
+        """[Q, K]: for query vectors x [Q, dim], 1 for the cluster whose centre is nearest, 0 for the others."""
+        if not self.shape.clusters:
+            return x.new_zeros(len(x), 0)
+        nearest = ((self.centre**2).sum(1) - 2 * x @ self.centre.T).argmin(1)
+        return F.one_hot(nearest, self.shape.clusters).to(x.dtype)
 
     def expected_traits(self, x: Tensor) -> Tensor:
         """[Q, L, T]: traits to expect of each LLM's answer to queries of vectors x [Q, dim]."""
@@ -203,7 +217,7 @@ class PosteriorGAT(nn.Module):
         base = towards @ nodes.v.T + nodes.bias  # [Q, L]
         delta = gate[q] * (gated[a] - gated[b]) + (plain[a] - plain[b])
         if self.shape.newcomers:
-            own, their = self._own(nodes.z)
+            own, their = self._own(nodes)
             delta, base = delta + own[q, a] - own[q, b], base + their
         offset = base[q, a] - base[q, b]
         if not self.shape.traits:
@@ -217,25 +231,28 @@ class PosteriorGAT(nn.Module):
         """LLM states beside what the answers' traits add; linear in both, so that differences pass."""
         return v + self.style(traits) if self.shape.traits else v
 
-    def _own(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """What is newcomers' own in the features [Q, L, H] and base scores [Q, L] of queries of states z [Q, H]; zeros
-        for LLMs known from training.
+    def _own(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
+        """What is newcomers' own in the features [Q, L, H] and base scores [Q, L] of queries; zeros for LLMs known from
+        training.
         """
-        told = torch.einsum("kgh,qh->qkg", self.own, F.pad(z, (0, 1), value=1.0))
-        told = F.pad(told, (0, 0, self.shape.llms - self.shape.newcomers, 0))
-        features, base = told[..., :-1], told[..., -1]
-        return features, base - features @ self.mu[: self.shape.hidden]
+        told = torch.einsum("kgh,qh->qkg", self.own, F.pad(nodes.z, (0, 1), value=1.0))
+        features, base = told[..., :-1], told[..., -1] - told[..., :-1] @ self.mu[: self.shape.hidden]
+        if self.shape.clusters:
+            base = base + nodes.cluster @ self.clustered.T
+        known = self.shape.llms - self.shape.newcomers
+        return F.pad(features, (0, 0, known, 0)), F.pad(base, (known, 0))
 
-    def worth(self, z: Tensor, w: Tensor) -> Tensor:
+    def worth(self, z: Tensor, cluster: Tensor, w: Tensor) -> Tensor:
         """[E, P]: what one unit of each entry of a newcomer's place adds to its score for queries of states z [E, H]
-        and people of weights w [E, D]. P = H + (H + 1)^2: its state v, its bias, and its own matrix [H + 1, H + 1]
-        between (w - mu, 1) and (z, 1) without the last entry, which the bias is.
+        in clusters [E, K] and people of weights w [E, D]. P = H + (H + 1)^2 + K: its state v, its bias, its own matrix
+        [H + 1, H + 1] between (w - mu, 1) and (z, 1) without the last entry, which the bias is, and its vector over
+        clusters.
         """
         taste = w[:, : self.shape.hidden]
         through = (torch.tanh(self.gate(z)) * taste) @ self.gated.weight + taste @ self.plain.weight + self.base(z)
         person, query = (F.pad(x, (0, 1), value=1.0) for x in (taste - self.mu[: self.shape.hidden], z))
         own = (person[:, :, None] * query[:, None, :]).flatten(1)
-        return torch.cat([through, own[:, -1:], own[:, :-1]], -1)
+        return torch.cat([through, own[:, -1:], own[:, :-1], cluster], -1)
 
     def posterior(self, nodes: Nodes, ratings: Ratings, users: int) -> Posterior:
         """The posterior of each of `users` users given their ratings; a user without any has the prior. Where kinds of
@@ -316,7 +333,7 @@ class PosteriorGAT(nn.Module):
         z, v = nodes.z[:, None, :], self._styled(nodes.v, nodes.traits)
         gated, plain, base = self.gated(v), self.plain(v), (self.base(z) * v).sum(-1) + nodes.bias
         if self.shape.newcomers:
-            own, their = self._own(nodes.z)
+            own, their = self._own(nodes)
             plain, base = plain + own, base + their
         return torch.cat([torch.tanh(self.gate(z)) * gated + plain, nodes.traits], -1), base
 

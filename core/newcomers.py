@@ -6,10 +6,12 @@ a query of state z, s = b + gated(v) . x + plain(v) . w_s + base(v) . z + w_t . 
 where the trained LLMs lie do those maps of v mean anything, in eight dimensions for nine LLMs, and a newcomer may well
 differ from all of them in another way. Nor were the gates learned for it: each stands for one entry of taste, as suits
 the others. So beside v it gets a matrix M of its own between tastes and queries, and s has (w_s - mu, 1) M (z, 1) more:
-what everyone, each taste, each kind of query, and each taste on each kind of query adds for it. With everyone's weights
-solved for from their other ratings, all of that is one logistic regression on the comparisons of the newcomer. Its
-prior: for (v, b) the covariance of the other LLMs, and their mean, leaning towards those of a like description; for M
-none on the mean, with a multiple of the variance that the others have there.
+what everyone, each taste, each kind of query, and each taste on each kind of query adds for it. What z does not tell of
+queries is left to a vector over clusters of them, for everyone alike, as UniRoute describes an LLM by its mean loss in
+each (Jitkrittum et al., 2025). With everyone's weights solved for from their other ratings, all of that is one logistic
+regression on the comparisons of the newcomer. Its prior: for (v, b) the covariance of the other LLMs, and their mean,
+leaning towards those of a like description; for M and the clusters none on the mean, with a multiple of the variance
+that the others have there.
 
 The covariance of the place stays with the network: what few comparisons leave open counts in draws and intervals, and
 so in which pair is worth asking next.
@@ -21,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 from torch import Tensor
 
 from core.dataset import PreferenceDataset
@@ -39,14 +42,15 @@ ISOTROPIC = 0.05  # share of the others' mean variance that every direction has,
 # Variances of what is the newcomer's own, as multiples of what is the others' on the mean: for a taste or a query
 # alone, and for the two together, where the others have it through the gates that were learned for them.
 OWN, CROSSED = 1.0, 4.0
+CLUSTERS = 32  # of queries, at most; each has as much variance as the others' base scores have over queries
 
 
 class Met(NamedTuple):
     """E comparisons of the newcomer as a regression: it is preferred with probability sigma(`inputs` [E, P] @ place +
     `offset` [E]); `label` [E] is 1 where it was preferred, 0 where the other was, 1/2 for neither.
 
-    A place has P = H + (H + 1)^2 entries: the state v [H], the bias, and the newcomer's own matrix [H + 1, H + 1]
-    without its last entry, which the bias is.
+    A place has P = H + (H + 1)^2 + K entries: the state v [H], the bias, the newcomer's own matrix [H + 1, H + 1]
+    without its last entry, which the bias is, and its vector over K clusters of queries.
     """
 
     inputs: Floats
@@ -70,6 +74,8 @@ def welcomed(
     names = tuple(history.users[i] for i in people) or (UserId("nobody"),)  # who has said nothing of it
     known = replace(known, llms=history.llms[:-1], users=names, user=row[known.user])
     graph = build_graph(known, encoder, tasks)
+    if not network.shape.newcomers:  # later ones are told apart by the clusters of the first
+        network = _clustering(network, graph.data["query"].x[torch.from_numpy(np.unique(history.query)).long()])
     with torch.no_grad():
         nodes = network.nodes(graph)
         w = network.posterior(nodes, ratings_of(graph), len(names)).w
@@ -78,6 +84,21 @@ def welcomed(
         vector = torch.from_numpy(llm_vectors([llm], encoder))
         place, root = _mode(regression, *_prior(network, nodes, torch.cat([graph.data["llm"].x, vector])))
         return _widened(network, vector[0], torch.from_numpy(place), torch.from_numpy(root), traits)
+
+
+def _clustering(network: PosteriorGAT, asked: Tensor) -> PosteriorGAT:
+    """The network with clusters of queries, found by k-means in the vectors [Q, dim] of those asked. Same queries, same
+    clusters; none where nothing was asked.
+    """
+    some = asked[:: -(-len(asked) // MOST) or 1].double().numpy()
+    clusters = min(CLUSTERS, len(np.unique(some, axis=0)))
+    if not clusters:
+        return network
+    found = KMeans(clusters, n_init=4, random_state=0).fit(some).cluster_centers_
+    able = PosteriorGAT(replace(network.shape, clusters=clusters))
+    none = torch.zeros(0, clusters)
+    able.load_state_dict(network.state_dict() | {"centre": torch.from_numpy(found), "clustered": none})
+    return able.eval()
 
 
 def _usual_traits(network: PosteriorGAT, nodes: Nodes, met: PreferenceDataset, column: int) -> Tensor:
@@ -100,7 +121,7 @@ def _regression(
     other, query = torch.from_numpy(np.where(first, met.llm_b, met.llm_a)).long(), torch.from_numpy(met.query).long()
     label = np.where(first, met.label, 1 - met.label)
     phi, base = network.features(nodes)
-    inputs = network.worth(nodes.z[query], w)  # [E, P]
+    inputs = network.worth(nodes.z[query], nodes.cluster[query], w)  # [E, P]
     offset = w[:, network.shape.hidden :] @ traits - base[query, other] - (phi[query, other] * w).sum(-1)
     if network.shape.traits:
         offset = offset + inputs[:, : network.shape.hidden] @ network.style(traits)
@@ -126,7 +147,7 @@ def _prior(network: PosteriorGAT, nodes: Nodes, descriptions: Tensor) -> tuple[F
 
 
 def _own_variance(network: PosteriorGAT, nodes: Nodes) -> Floats:
-    """[(H + 1)^2 - 1]: the prior variance of the entries of a newcomer's own matrix.
+    """[(H + 1)^2 - 1 + K]: the prior variance of the entries of a newcomer's own matrix and of its clusters.
 
     Its parts for a taste alone and for a query alone vary as what `plain` and `base` make of the others' states. What
     `gated` makes of them, g, adds sum_h tanh(gate z)_h g_h w_h; the entries that cross taste and query, sum_hk M_hk w_h
@@ -138,7 +159,9 @@ def _own_variance(network: PosteriorGAT, nodes: Nodes) -> Floats:
     open_gates = float((torch.tanh(network.gate(nodes.z)) ** 2).mean()) if len(nodes.z) else 0.0
     variance = np.full((network.shape.hidden + 1,) * 2, CROSSED * gated * open_gates / max(size, 1e-12))
     variance[:, -1], variance[-1] = OWN * plain, OWN * base
-    return np.asarray(np.maximum(variance.ravel()[:-1], 1e-6))
+    over_queries = (nodes.z @ mapped[2].T).var(0, correction=0).mean() if len(nodes.z) else nodes.z.new_zeros(())
+    clusters = np.full(network.shape.clusters, OWN * float(over_queries))
+    return np.asarray(np.maximum(np.concatenate([variance.ravel()[:-1], clusters]), 1e-6))
 
 
 def _mode(met: Met, mean: Floats, root: Floats) -> tuple[Floats, Floats]:
@@ -161,11 +184,13 @@ def _widened(network: PosteriorGAT, vector: Tensor, place: Tensor, root: Tensor,
     state = {name: value.clone() for name, value in network.state_dict().items()}
     kind, hidden = state["llm_free"].dtype, network.shape.hidden
     described = network.llm(vector.to(kind)).detach()
+    state_of_it, bias, own, clustered = place.split([hidden, 1, (hidden + 1) ** 2 - 1, network.shape.clusters])
     rows = {
-        "llm_free": place[:hidden] - described.double(), "llm_bias": place[hidden],
-        "own": torch.cat([place[hidden + 1 :], place.new_zeros(1)]).reshape(hidden + 1, hidden + 1),
-        "root": root,
+        "llm_free": state_of_it - described.double(), "llm_bias": bias[0],
+        "own": torch.cat([own, place.new_zeros(1)]).reshape(hidden + 1, hidden + 1), "root": root,
     }  # fmt: skip
+    if network.shape.clusters:
+        rows["clustered"] = clustered
     if network.shape.traits:
         rows["trait_mean"] = traits
         none = state["trait_slope"].new_zeros(network.shape.dim, 1, network.shape.traits)

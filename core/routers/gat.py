@@ -70,7 +70,7 @@ class GatRouter:
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
     ) -> Probabilities:
         """See `Router`. The Laplace mode of the user's weights decides."""
-        posterior, phi, base, _ = self._inference(user, queries, history)
+        posterior, phi, base, *_ = self._inference(user, queries, history)
         return softmax(base + phi @ posterior.w[0].cpu().numpy())
 
     def predict_draws(
@@ -85,7 +85,7 @@ class GatRouter:
         place, from the posteriors: quantiles are intervals, a draw is a Thompson sample. Same seed, same draws.
         """
         posterior, *features = self._inference(user, queries, history)
-        phi, base, z = (torch.from_numpy(part).to(self.network.mu.device) for part in features)
+        phi, base, z, cluster = (torch.from_numpy(part).to(self.network.mu.device) for part in features)
         cholesky = torch.linalg.cholesky(posterior.precision[0])  # precision = C C'
         normal = torch.from_numpy(np.random.default_rng(seed).standard_normal((len(cholesky), n)).astype(np.float32))
         # covariance = C'^-1 C^-1, so C'^-1 times a standard normal has it
@@ -95,7 +95,7 @@ class GatRouter:
             random = np.random.default_rng([seed, joined])
             normal = torch.from_numpy(random.standard_normal((*self.network.root.shape[:2], n), np.float32))
             with torch.no_grad():
-                worth = self.network.worth(z, posterior.w.expand(len(z), -1))  # [Q, P]
+                worth = self.network.worth(z, cluster, posterior.w.expand(len(z), -1))  # [Q, P]
                 open_places = torch.einsum("qp,kpr->qkr", worth, self.network.root)
                 scores[:, -joined:] += torch.einsum("qkp,kpn->qkn", open_places, normal.to(z.device))
         return softmax(scores.permute(2, 0, 1).cpu().numpy())
@@ -123,18 +123,20 @@ class GatRouter:
 
     def _inference(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None
-    ) -> tuple[Posterior, Floats32, Floats32, Floats32]:
-        """The person's posterior, and phi [Q, L, D], s0 [Q, L] and z [Q, H] of queries."""
+    ) -> tuple[Posterior, Floats32, Floats32, Floats32, Floats32]:
+        """The person's posterior, and phi [Q, L, D], s0 [Q, L], z [Q, H] and clusters [Q, K] of queries."""
 
         def read() -> Posterior:
             return self._posterior(self.own_ratings(user, history), ())[0]
 
         posterior = remembered(history, self.network, user, read)
-        phi, base, z = remembered_queries(self.network, queries, self._asked)
-        return posterior, phi, base, z
+        phi, base, z, cluster = remembered_queries(self.network, queries, self._asked)
+        return posterior, phi, base, z, cluster
 
-    def _asked(self, queries: Sequence[Query]) -> tuple[Floats32, Floats32, Floats32]:
-        """Features phi [Q, L, D], s0 [Q, L] and states z [Q, H] of queries, which no rating has a part in."""
+    def _asked(self, queries: Sequence[Query]) -> tuple[Floats32, Floats32, Floats32, Floats32]:
+        """Features phi [Q, L, D], s0 [Q, L], states z [Q, H] and clusters [Q, K] of queries, which no rating has a part
+        in.
+        """
         device, encoder = self.network.mu.device, self.encoder
         asked = torch.from_numpy(query_vectors(queries, encoder)).to(device)
         tasks = torch.from_numpy(task_rows(queries, self.tasks)).to(device)
@@ -142,14 +144,15 @@ class GatRouter:
         with torch.no_grad():
             nodes = self.network.states(asked, tasks, llms)
             phi, base = self.network.features(nodes)
-        return phi.cpu().numpy(), base.cpu().numpy(), nodes.z.cpu().numpy()
+        return phi.cpu().numpy(), base.cpu().numpy(), nodes.z.cpu().numpy(), nodes.cluster.cpu().numpy()
 
     def _features(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Tensor, Tensor]:
         """Posterior of the users in `own`, phi [Q, L, D] and s0 [Q, L] of the asked queries."""
         posterior, nodes = self._posterior(own, asked)
         with torch.no_grad():
             new = slice(len(own.queries), None)
-            phi, base = self.network.features(nodes._replace(z=nodes.z[new], traits=nodes.traits[new]))
+            asked_of = nodes._replace(z=nodes.z[new], traits=nodes.traits[new], cluster=nodes.cluster[new])
+            phi, base = self.network.features(asked_of)
         return posterior, phi, base
 
     def _posterior(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Nodes]:

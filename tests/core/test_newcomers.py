@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from core import newcomers
 from core.dataset import PreferenceDataset
 from core.domain import LLM, LLMId, Outcome, UserId
 from core.errors import InvalidInput
 from core.information import Pairs, worth_asking
 from core.network import PosteriorGAT
-from core.newcomers import _widened
+from core.newcomers import _clustering, _widened
 from core.optimisation import TrainConfig
 from core.routers.gat import GatRouter
 from tests.core.test_gat import LONG, SHORT, STRANGER, UNSEEN
@@ -74,6 +75,45 @@ def test_a_newcomer_that_opposed_people_like_on_opposed_kinds_of_query_is_found_
         np.testing.assert_array_equal(chosen, wanted)
 
 
+def test_a_newcomer_that_all_like_on_some_queries_is_known_by_their_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries of both tasks, so that what the network learned to tell apart does not tell these from the others."""
+    router, _, without = three()
+    liked = np.arange(len(without.queries)) % 4 < 2
+    said = [
+        comparison(user, query, NEWCOMER, LLMS[0], Outcome.A if liked[i] else Outcome.B, f"{user}-{i}")
+        for user in without.users[:4] for i, query in enumerate(without.queries)
+    ]  # fmt: skip
+    llms = (*without.llms, NEWCOMER)
+    met = PreferenceDataset.from_comparisons(said, without.queries, llms, without.users)
+    history = replace(without, llms=llms).joined(met)
+
+    def apart() -> float:
+        """How far a stranger's log-odds of the newcomer against the first are from those where it is disliked."""
+        p = router.with_llm(NEWCOMER, history).predict_proba(STRANGER, without.queries)
+        odds = np.log(p[:, 3] / p[:, 0])
+        return float(odds[liked].mean() - odds[~liked].mean())
+
+    with_clusters = apart()
+    monkeypatch.setattr(newcomers, "CLUSTERS", 0)
+    assert with_clusters > 1.1 * apart() > 0
+
+
+def test_the_clusters_of_queries_are_those_of_the_first_newcomer_and_an_older_version_goes_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    router, world, without = three()
+    four = router.with_llm(LLMS[1], world)
+    few = without.where(np.arange(3))
+    assert four.network.shape.clusters == len(np.unique(world.query))
+    assert four.with_llm(NEWCOMER, few).network.shape.clusters == four.network.shape.clusters
+    assert router.with_llm(NEWCOMER, few.where(np.zeros(0, int))).network.shape.clusters == 0  # nothing was asked
+    monkeypatch.setattr(newcomers, "CLUSTERS", 0)  # as it was published before there were any
+    older = GatRouter.from_bytes(router.with_llm(LLMS[1], world).to_bytes(), HashEncoder())
+    monkeypatch.undo()
+    five = older.with_llm(NEWCOMER, world)
+    assert five.network.shape.clusters == 0 and np.isfinite(five.predict_draws(LONG, UNSEEN, world, 5)).all()
+
+
 def test_a_second_newcomer_leaves_the_first_where_it_is() -> None:
     router, world, _ = three()
     four = router.with_llm(LLMS[1], world)
@@ -88,18 +128,20 @@ def test_a_second_newcomer_leaves_the_first_where_it_is() -> None:
 
 def test_a_newcomers_score_is_linear_in_its_place() -> None:
     """What the regression solves for is what the network then says."""
-    network, random = three()[0].network, torch.Generator().manual_seed(0)
-    size = network.shape.hidden + (network.shape.hidden + 1) ** 2
+    random = torch.Generator().manual_seed(0)
+    network = _clustering(three()[0].network, torch.randn(20, HashEncoder.dim, generator=random))
+    size = network.shape.hidden + (network.shape.hidden + 1) ** 2 + 20
     place = torch.randn(size, generator=random, dtype=torch.float64)
     z, w = (torch.randn(6, size, generator=random) for size in (network.shape.hidden, len(network.mu)))
-    vector = torch.randn(network.shape.dim, generator=random)
+    vector, asked = (torch.randn(*n, network.shape.dim, generator=random) for n in ((), (6,)))
     with torch.no_grad():
         wider: PosteriorGAT = _widened(network, vector, place, torch.eye(len(place)).double(), torch.zeros(0))
-        nodes = wider.states(torch.zeros(6, network.shape.dim), torch.zeros(6).long(), torch.zeros(4, len(vector)))
+        nodes = wider.states(asked, torch.zeros(6).long(), torch.zeros(4, len(vector)))
         described = wider.llm(torch.stack([torch.zeros_like(vector)] * 3 + [vector])) + wider.llm_free
         phi, base = wider.features(nodes._replace(z=z, v=described))
         told = base[:, -1] + (phi[:, -1] * w).sum(-1)
-        torch.testing.assert_close(told, network.worth(z, w) @ place.float(), atol=1e-4, rtol=1e-4)
+        worth = network.worth(z, network.cluster(asked), w)
+        torch.testing.assert_close(told, worth @ place.float(), atol=1e-4, rtol=1e-4)
 
 
 def test_what_is_not_known_of_a_newcomer_shows_in_draws_until_it_was_compared() -> None:
