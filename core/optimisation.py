@@ -48,7 +48,7 @@ STEP_RATINGS = 15_000  # where people said so much that `batch_users` of them wo
 class TrainConfig:
     """Knobs of one training run. An epoch is `steps_per_epoch` mini-batches followed by one validation."""
 
-    epochs: int = 45
+    epochs: int = 40
     steps_per_epoch: int = 20
     batch_users: int = 64
     learning_rate: float = 4e-3
