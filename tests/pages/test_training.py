@@ -90,7 +90,7 @@ def test_custom_settings_are_sent_and_a_run_that_failed_is_tried_again(open_page
     app.number_input(key="training.custom.seed").set_value(7).run()
     button(app, "Train").click().run()
     asked = runs.active()
-    assert asked is not None and asked.config["seed"] == 7 and asked.config["epochs"] == 45
+    assert asked is not None and asked.config["seed"] == 7 and asked.config["epochs"] == 40
     assert "Already queued: started" in words(app) and "by Ada" in words(app)
     runs.claim("w")
     runs.fail(asked.id, "w", "It ran out of memory.")
