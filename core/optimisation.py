@@ -21,7 +21,7 @@ from core.graph import RoutingGraph, build_graph
 from core.luce import Said
 from core.network import NetworkShape, Nodes, PosteriorGAT, Ratings, ratings_of
 from core.responses import expected_traits
-from core.routers.descent import check_both_parts, held_out_loss
+from core.routers.descent import at_best_scale, check_both_parts
 
 # With more people than these, a validation reads so many of them, evenly spread: who is read costs time, and what makes
 # one validation differ from the next is which queries were held out, not which people.
@@ -347,12 +347,12 @@ class Fit:
 
     @torch.no_grad()
     def _validate(self) -> float:
-        """The log-loss on held-out queries at the best scale of the margins, for the reason told at `held_out_loss`."""
+        """The log-loss on held-out queries at the best scale of the margins, for the reason told at `at_best_scale`."""
         self.network.eval()
         nodes, asked = self.network.nodes(self.graph), self.held_out
         posterior = self.network.posterior(nodes, self.read, int(asked.user.max()) + 1)
         margin = self.network.margins(nodes, asked, posterior.w)
-        return held_out_loss(margin, asked.label, asked.stage)
+        return at_best_scale(margin, asked.label, asked.stage).loss
 
 
 def _weighed(ratings: Ratings) -> Ratings:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from core.dataset import PreferenceDataset
 from core.errors import CorruptArtifact, NotEnoughData
-from core.routers.calibration import calibrate
+from core.routers.calibration import Calibrated, calibrate
 
 LEAST_GAIN = 1e-4  # of validation loss, to count as better
 
@@ -135,13 +135,13 @@ def pair_margins(scores: Tensor, ratings: Columns) -> Tensor:
     return scores[ratings.query, ratings.a] - scores[ratings.query, ratings.b]
 
 
-def held_out_loss(margin: Tensor, label: Tensor, stage: Tensor) -> float:
-    """Mean log-loss of margins [N] at the scale that suits them best, to stop a descent by: a router's scale is fitted
-    after it is trained, and a descent that stops where its margins begin to be too large stops long before it has
-    learned which LLM people prefer. `label` and `stage` [N] as in `Columns`.
+def at_best_scale(margin: Tensor, label: Tensor, stage: Tensor) -> Calibrated:
+    """The scale that suits held-out margins [N] best, and the mean log-loss there, to stop a descent by: a router's
+    scale is fitted after it is trained, and a descent that stops where its margins begin to be too large stops long
+    before it has learned which LLM people prefer. `label` and `stage` [N] as in `Columns`.
     """
     told, said, together = (column.cpu().numpy() for column in (margin.double(), label.double(), stage))
-    return calibrate(told, said, together).loss
+    return calibrate(told, said, together)
 
 
 def network_of(blank: N, weights: dict[str, NDArray[Any]]) -> N:

@@ -26,9 +26,9 @@ from core.routers.descent import (
     Columns,
     Descent,
     arrays,
+    at_best_scale,
     check_both_parts,
     descend,
-    held_out_loss,
     network_of,
     noisy,
     pair_log_loss,
@@ -223,7 +223,7 @@ class _Graph:
             def validation_loss() -> float:
                 scores = network.asked(self.held_out_vectors, self.held_out_task, self.states(network))
                 margin = pair_margins(scores, self.held_out)
-                return held_out_loss(margin, self.held_out.label, self.held_out.stage)
+                return at_best_scale(margin, self.held_out.label, self.held_out.stage).loss
 
             return descend(network, loss, validation_loss, PLAN), network
 

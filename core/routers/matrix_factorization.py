@@ -25,9 +25,9 @@ from core.routers.descent import (
     Columns,
     Descent,
     arrays,
+    at_best_scale,
     check_both_parts,
     descend,
-    held_out_loss,
     noisy,
     seeded,
     tensor,
@@ -152,7 +152,9 @@ def _fitted(
             return F.binary_cross_entropy_with_logits(margin, batch.label, batch.weight)
 
         def validation_loss() -> float:
-            return held_out_loss(network(held_out_vectors, held_out_rows, held_out), held_out.label, held_out.stage)
+            return at_best_scale(
+                network(held_out_vectors, held_out_rows, held_out), held_out.label, held_out.stage
+            ).loss
 
         descend(network, loss, validation_loss, PLAN)
     return {name: array for name, array in arrays(network).items() if name != "user"}

@@ -132,6 +132,11 @@ class PersonGraph(nn.Module):
         scores: Tensor = joined @ self.matched(states.llm).T + self.bias
         return scores
 
+    def rescale(self, scale: float) -> None:
+        """All scores times `scale`, in place."""
+        self.matched.weight.mul_(scale)
+        self.bias.mul_(scale)
+
     def _joined(self, states: PersonStates, ties: Ties, user: Tensor, query: Tensor) -> Tensor:
         task = torch.cat([states.task, states.task.new_zeros(1, HIDDEN)])  # no task: nothing
         return torch.cat([states.user[user], task[ties.task[query]], states.query[query]], -1)

@@ -20,13 +20,14 @@ from core.dataset import PreferenceDataset
 from core.domain import Query, UserId
 from core.encoders import TextEncoder
 from core.routers.base import Probabilities, softmax
+from core.routers.calibration import Calibrated
 from core.routers.descent import (
     Columns,
     Descent,
     arrays,
+    at_best_scale,
     check_both_parts,
     descend,
-    held_out_loss,
     network_of,
     noisy,
     seeded,
@@ -157,7 +158,7 @@ class _Fit:
         return Ties.of(self.task, said, self.users, len(self.llms))
 
     def run(self, recipe: Recipe, seed: int) -> tuple[float, _Trained]:
-        """Validation loss and network of one recipe."""
+        """Validation loss and network of one recipe, its scores at the scale that suits validation best."""
         with seeded(seed):
             trained = _Trained(PersonGraph(self.vectors.shape[1], len(self.tasks), len(self.llms)), self.users)
 
@@ -169,13 +170,17 @@ class _Fit:
                 states = trained.states(noisy(self.vectors, recipe.noise), self.llms, ties)[-1]
                 return self._loss(trained, states, ties, Columns(*(column[~visible] for column in self.said)))
 
-            def validation_loss() -> float:
+            def judged() -> Calibrated:
                 ties = self.ties(self.said)
                 states = trained.states(self.vectors, self.llms, ties)[-1]
                 margin = trained.network.margins(states, ties, self.held_out)
-                return held_out_loss(margin, self.held_out.label, self.held_out.stage)
+                return at_best_scale(margin, self.held_out.label, self.held_out.stage)
 
-            return descend(trained, loss, validation_loss, recipe.plan), trained
+            descend(trained, loss, lambda: judged().loss, recipe.plan)
+            with torch.no_grad():
+                found = judged()
+                trained.network.rescale(found.scale)
+            return found.loss, trained
 
     def _loss(self, trained: _Trained, states: PersonStates, ties: Ties, targets: Columns) -> Tensor:
         margin = trained.network.margins(states, ties, targets)

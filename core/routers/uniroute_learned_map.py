@@ -24,9 +24,9 @@ from core.routers.descent import (
     Columns,
     Descent,
     arrays,
+    at_best_scale,
     check_both_parts,
     descend,
-    held_out_loss,
     noisy,
     pair_log_loss,
     pair_margins,
@@ -139,7 +139,7 @@ def _fitted(
 
         def validation_loss() -> float:
             margin = pair_margins(network(held_out_vectors), held_out)
-            return held_out_loss(margin, held_out.label, held_out.stage)
+            return at_best_scale(margin, held_out.label, held_out.stage).loss
 
         least = descend(network, loss, validation_loss, PLAN)
     return _Tried(least, arrays(network), clusters.centre, strength)
