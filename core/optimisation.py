@@ -29,10 +29,10 @@ VALIDATED, VALIDATED_RATINGS = 400, 40_000
 # (at most so many ratings, noise): what few ratings say of a query is soon learned by heart, and noise keeps from it.
 NOISES = ((15_000, 4.0), (30_000, 2.0))
 LEAST_NOISE = 1.0
-# The same where people chose among several: a choice tells of all LLMs at once, so that less of it is learned by heart.
-# With the best of ten, on four worlds of nine other users and one of 50, the network alone picked .611 and .609 with 2,
-# .583 and .584 with 4 and .608 and .600 with 1; on one of 200 .630 with 2, .618 with 3 and .608 with 4 and with 1; on one
-# of 600 .635 with 2 and .638 with 1 (validation loss .599 and .583).
+# The same where people chose among several: a choice tells of all LLMs at once, so that less of it is learned by
+# heart. With the best of ten, on four worlds of nine other users and one of 50, the network alone picked .611 and .609
+# with 2, .583 and .584 with 4 and .608 and .600 with 1; on one of 200 .630 with 2, .618 with 3 and .608 with 4 and with
+# 1; on one of 600 .635 with 2 and .638 with 1 (validation loss .599 and .583).
 NOISES_OF_CHOICES = ((50_000, 2.0),)
 # Of a choice among more, a step reads about so many of the losers, drawn anew: it is still a choice among those that
 # are left, and costs as much less.
