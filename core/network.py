@@ -57,7 +57,8 @@ class Ratings(NamedTuple):
 
     def where(self, mask: Tensor) -> "Ratings":
         """The edges picked by a mask or by positions (which must keep them sorted by user)."""
-        return Ratings(*(column[mask] for column in self))
+        position = mask.nonzero()[:, 0] if mask.dtype == torch.bool else mask
+        return Ratings(*(column.index_select(0, position) for column in self))
 
     def unanswered(self) -> "Ratings":
         """The same pairs before anybody saw the answers."""
@@ -213,19 +214,23 @@ class PosteriorGAT(nn.Module):
         # Linear in v, so differences pass. Layers see each node once and edges look up: there are far more edges.
         a, b, q = ratings.llm_a, ratings.llm_b, ratings.query
         gate, towards = torch.tanh(self.gate(nodes.z)), self.base(nodes.z)  # [Q, D], [Q, H]
-        gated, plain = self.gated(nodes.v), self.plain(nodes.v)  # [L, D]
+        # `index_select`, since the gradient of an index by brackets takes several times as long on a CPU.
+        of_llm = torch.cat([self.gated(nodes.v), self.plain(nodes.v)], -1)  # [L, 2 D]
+        gated, plain = (of_llm.index_select(0, a) - of_llm.index_select(0, b)).chunk(2, -1)  # [E, D]
+        gate = gate.index_select(0, q)  # [E, D]
         base = towards @ nodes.v.T + nodes.bias  # [Q, L]
-        delta = gate[q] * (gated[a] - gated[b]) + (plain[a] - plain[b])
+        delta = gate * gated + plain
         if self.shape.newcomers:
             own, their = self._own(nodes)
             delta, base = delta + own[q, a] - own[q, b], base + their
-        offset = base[q, a] - base[q, b]
+        flat, row = base.flatten(), q * base.shape[1]
+        offset = flat.index_select(0, row + a) - flat.index_select(0, row + b)
         if not self.shape.traits:
             return delta, offset
         traits = self.trait_contrast(nodes, ratings)  # [E, T]
         style = self.style(traits)  # [E, H]
-        delta = delta + gate[q] * self.gated(style) + self.plain(style)
-        return torch.cat([delta, traits], -1), offset + (towards[q] * style).sum(-1)
+        delta = delta + gate * self.gated(style) + self.plain(style)
+        return torch.cat([delta, traits], -1), offset + (towards.index_select(0, q) * style).sum(-1)
 
     def _styled(self, v: Tensor, traits: Tensor) -> Tensor:
         """LLM states beside what the answers' traits add; linear in both, so that differences pass."""
@@ -270,7 +275,7 @@ class PosteriorGAT(nn.Module):
 
     def _prior_mean(self, nodes: Nodes, ratings: Ratings, delta: Tensor, users: int) -> tuple[Tensor, Tensor]:
         signed = delta * (2 * ratings.label - 1)[:, None]  # towards the preferred LLM
-        x = torch.relu(self.edge(torch.cat([signed, nodes.z[ratings.query]], -1)))  # [E, H]
+        x = torch.relu(self.edge(torch.cat([signed, nodes.z.index_select(0, ratings.query)], -1)))  # [E, H]
         edge_index = torch.stack([torch.arange(len(x), device=x.device), ratings.user])
         gathered, (_, alpha) = self.attention(
             (x, None), edge_index, size=(len(x), users), return_attention_weights=True
@@ -291,42 +296,46 @@ class PosteriorGAT(nn.Module):
         prior = torch.diag(F.softplus(self.log_precision))  # [D, D]
 
         def margin(w: Tensor) -> Tensor:
-            return offset + (delta @ w[..., None])[..., 0]  # [U, K]
+            return offset + (delta * w[:, None]).sum(-1)  # [U, K]
 
-        def derivatives(w: Tensor) -> tuple[Tensor, Tensor]:
-            """Gradient [U, D] of the log-posterior at w, and its negative Hessian [U, D, D]."""
-            slope, curvature = said.derivatives(margin(w), delta)
-            return -(delta * slope[..., None]).sum(1) - (w - mu) @ prior, curvature + prior
+        def derivatives(w: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+            """Gradient [U, D] of the log-posterior at w, where margins are `at`, and its negative Hessian [U, D, D]."""
+            slope, curvature = said.derivatives(at, delta)
+            return -(slope[:, None] @ delta)[:, 0] - (w - mu) @ prior, curvature + prior
 
-        def objective(w: Tensor) -> Tensor:
-            """Negative log-posterior [U] at w, up to a constant."""
-            return said.loss(margin(w)) + ((w - mu) @ prior * (w - mu)).sum(1) / 2
+        def tried(w: Tensor) -> tuple[Tensor, Tensor]:
+            """Margins [U, K] at w, and the negative log-posterior [U] there, up to a constant."""
+            at = margin(w)
+            return at, said.loss(at) + ((w - mu) @ prior * (w - mu)).sum(1) / 2
 
         # In training the steps are few, for speed. Who is served may contradict all they said before, far from the
         # prior mean: there Newton's full step overshoots, so it is halved until it improves, and repeated until done.
         with torch.no_grad():
             w = mu.clone()
+            at, value = tried(w)
             for _ in range(NEWTON_STEPS - 1 if self.training else CONVERGED_STEPS):
-                gradient, precision = derivatives(w)
-                step, before = _solved(precision, gradient), objective(w)
+                gradient, precision = derivatives(w, at)
+                step = _solved(precision, gradient)
+                at, proposed = tried(w + step)
                 for _ in range(HALVINGS):
-                    worse = objective(w + step) > before + 1e-5 * before.abs()  # [U]
+                    worse = proposed > value + 1e-5 * value.abs()  # [U]
                     if not worse.any():
                         break
                     step = torch.where(worse[:, None], step / 2, step)
-                w = w + step
+                    at, proposed = tried(w + step)
+                w, value = w + step, proposed
                 if step.numel() == 0 or step.abs().max() < CONVERGED:
                     break
         # At the mode, the derivative of one Newton step with its Hessian held is that of the mode itself (implicit
         # function theorem): the last step carries it, at half the cost of unrolling all of them.
-        gradient, precision = derivatives(w)
+        gradient, precision = derivatives(w, margin(w))
         w = w + _solved(precision.detach(), gradient)
-        return w, precision.detach() if self.training else derivatives(w)[1]
+        return w, precision.detach() if self.training else derivatives(w, margin(w))[1]
 
     def margins(self, nodes: Nodes, ratings: Ratings, w: Tensor) -> Tensor:
         """[E]: score of LLM a minus score of LLM b for each rating's user, query and pair."""
         delta, offset = self.contrast(nodes, ratings)
-        return offset + (delta * w[ratings.user]).sum(-1)
+        return offset + (delta * w.index_select(0, ratings.user)).sum(-1)
 
     def features(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
         """Features phi [Q, L, D] and base scores s0 [Q, L] of every query with every LLM."""

@@ -65,7 +65,8 @@ class Factors(nn.Module):
         z = self.query(dropped(vectors, DROPOUT) if self.training else vectors) + self.task(tasks)
         v = self.llm.index_select(0, said.a) - self.llm.index_select(0, said.b)
         weight = self.weight + self.user.index_select(0, said.user)
-        margin: Tensor = (weight * v * z.index_select(0, said.query)).sum(-1) + self.bias[said.a] - self.bias[said.b]
+        bias = self.bias.index_select(0, said.a) - self.bias.index_select(0, said.b)
+        margin: Tensor = (weight * v * z.index_select(0, said.query)).sum(-1) + bias
         return margin
 
 
@@ -147,7 +148,7 @@ def _fitted(
 
         def loss() -> Tensor:
             picked = torch.randint(len(said.label), (min(BATCH, len(said.label)),))
-            batch = Columns(*(column[picked] for column in said))
+            batch = Columns(*(column.index_select(0, picked) for column in said))
             margin = network(noisy(vectors, noise), rows, batch)
             return F.binary_cross_entropy_with_logits(margin, batch.label, batch.weight)
 
