@@ -58,12 +58,16 @@ class Said(NamedTuple):
         """[U]: the log-loss of all that each person said, from margins [U, K] of A over B."""
         return (self._others(margin)[1] * self.share + self.tied * margin).sum(1)
 
+    def slope(self, margin: Tensor) -> Tensor:
+        """[U, K]: the derivative of the log-loss in each margin."""
+        return self._slope(self._others(margin)[0])
+
     def derivatives(self, margin: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
         """The slope [U, K] of the log-loss in each margin, and its Hessian [U, D, D] in weights that move the margins
         by `delta` [U, K, D].
         """
         p, _ = self._others(margin)
-        slope, rated = -self.side * (p - self.tied), self.side.abs()
+        slope, rated = self._slope(p), self.side.abs()
         if self.slots == 1:
             return slope, delta.mT @ ((p * (1 - p) * rated)[..., None] * delta)
         alone = self.slot == self.slots - 1
@@ -72,6 +76,9 @@ class Said(NamedTuple):
         mean = moved.new_zeros(self.slots, delta.shape[-1]).index_add(0, self.slot.flatten(), moved)[:-1]
         mean = mean.view(len(delta), -1, delta.shape[-1])  # [U, S, D]
         return slope, spread - mean.mT @ mean
+
+    def _slope(self, p: Tensor) -> Tensor:
+        return -self.side * (p - self.tied)
 
     def _others(self, margin: Tensor) -> tuple[Tensor, Tensor]:
         """The probability [U, K] that what was not preferred would have been, and the log-loss [U, K] of what was said,

@@ -28,7 +28,7 @@ from core.luce import Said
 NEWTON_STEPS = 3
 CONVERGED_STEPS = 30
 HALVINGS = 8
-CONVERGED = 1e-4
+CONVERGED = 1e-3  # Newton's step: what is left after it is of the order of its square, and one more follows
 # MiniLM vectors have unit length over 384 entries; times 8 their entries have a scale that a linear layer starts well
 # with.
 QUERY_SCALE = 8.0
@@ -293,29 +293,31 @@ class PosteriorGAT(nn.Module):
 
     def _newton(self, mu: Tensor, dense: Tensor, said: Said) -> tuple[Tensor, Tensor]:
         delta, offset = dense[..., :-1], dense[..., -1]
-        prior = torch.diag(F.softplus(self.log_precision))  # [D, D]
+        each = F.softplus(self.log_precision)  # [D]
+        prior = torch.diag(each)
 
         def margin(w: Tensor) -> Tensor:
             return offset + (delta * w[:, None]).sum(-1)  # [U, K]
 
-        def derivatives(w: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-            """Gradient [U, D] of the log-posterior at w, where margins are `at`, and its negative Hessian [U, D, D]."""
-            slope, curvature = said.derivatives(at, delta)
-            return -(slope[:, None] @ delta)[:, 0] - (w - mu) @ prior, curvature + prior
+        def towards(w: Tensor, slope: Tensor) -> Tensor:
+            """Gradient [U, D] of the log-posterior at w, where the log-loss has this slope [U, K] in the margins."""
+            return -(slope[:, None] @ delta)[:, 0] - (w - mu) * each
 
         def tried(w: Tensor) -> tuple[Tensor, Tensor]:
             """Margins [U, K] at w, and the negative log-posterior [U] there, up to a constant."""
             at = margin(w)
-            return at, said.loss(at) + ((w - mu) @ prior * (w - mu)).sum(1) / 2
+            return at, said.loss(at) + ((w - mu) ** 2 * each).sum(1) / 2
 
         # In training the steps are few, for speed. Who is served may contradict all they said before, far from the
         # prior mean: there Newton's full step overshoots, so it is halved until it improves, and repeated until done.
         with torch.no_grad():
-            w = mu.clone()
+            w, precision, factor = mu.clone(), prior, prior  # the last two until the first step
             at, value = tried(w)
             for _ in range(NEWTON_STEPS - 1 if self.training else CONVERGED_STEPS):
-                gradient, precision = derivatives(w, at)
-                step = _solved(precision, gradient)
+                slope, curvature = said.derivatives(at, delta)
+                precision = curvature + prior  # [U, D, D], the negative Hessian of the log-posterior
+                factor = torch.linalg.cholesky_ex(precision)[0]
+                step = _solved(factor, towards(w, slope))
                 at, proposed = tried(w + step)
                 for _ in range(HALVINGS):
                     worse = proposed > value + 1e-5 * value.abs()  # [U]
@@ -327,10 +329,10 @@ class PosteriorGAT(nn.Module):
                 if step.numel() == 0 or step.abs().max() < CONVERGED:
                     break
         # At the mode, the derivative of one Newton step with its Hessian held is that of the mode itself (implicit
-        # function theorem): the last step carries it, at half the cost of unrolling all of them.
-        gradient, precision = derivatives(w, margin(w))
-        w = w + _solved(precision.detach(), gradient)
-        return w, precision.detach() if self.training else derivatives(w, margin(w))[1]
+        # function theorem): the last step carries it, at half the cost of unrolling all of them. The Hessian is that
+        # of the step before, which so near the mode is about the same.
+        gradient = towards(w, said.slope(margin(w)))
+        return w + _solved(factor, gradient), precision
 
     def margins(self, nodes: Nodes, ratings: Ratings, w: Tensor) -> Tensor:
         """[E]: score of LLM a minus score of LLM b for each rating's user, query and pair."""
@@ -347,6 +349,6 @@ class PosteriorGAT(nn.Module):
         return torch.cat([torch.tanh(self.gate(z)) * gated + plain, nodes.traits], -1), base
 
 
-def _solved(precision: Tensor, gradient: Tensor) -> Tensor:
-    """[U, D]: precision [U, D, D], which is positive definite, to the power -1 times gradient [U, D]."""
-    return torch.cholesky_solve(gradient[..., None], torch.linalg.cholesky_ex(precision)[0])[..., 0]
+def _solved(factor: Tensor, gradient: Tensor) -> Tensor:
+    """[U, D]: the inverse of factor factor' [U, D, D] times gradient [U, D]."""
+    return torch.cholesky_solve(gradient[..., None], factor)[..., 0]

@@ -5,6 +5,7 @@ validation.
 import copy
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from core.graph import RoutingGraph, build_graph
 from core.luce import Said
 from core.network import NetworkShape, Nodes, PosteriorGAT, Ratings, ratings_of
 from core.responses import expected_traits
-from core.routers.descent import at_best_scale, check_both_parts
+from core.routers.descent import JUDGED, at_best_scale, check_both_parts
 
 # With more people than these, a validation reads so many of them, evenly spread: who is read costs time, and what makes
 # one validation differ from the next is which queries were held out, not which people.
@@ -57,7 +58,7 @@ class TrainConfig:
     dropout: float = 0.2
     noise: float | None = None  # standard deviations of Gaussian noise on the query vectors; None: `noise_for` so many
     task_dropout: float = 0.2  # share of queries whose task is hidden in a step: typed queries have none
-    patience: int = 10  # epochs without a better validation loss before stopping
+    patience: int = 20  # epochs without a better validation loss before stopping
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"  # of linear layers in training: float32, bfloat16; auto: bfloat16 on a GPU that has it
@@ -95,7 +96,7 @@ class TrainConfig:
 
 class Epoch(NamedTuple):
     """What `on_epoch` is told: epoch number from 1, of how many, mean training loss, validation loss (at the best
-    scale of the margins).
+    scale of the margins, in the mean over this epoch and the `JUDGED - 1` before it).
     """
 
     number: int
@@ -203,6 +204,7 @@ class Fit:
         self.start = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])  # CSR over users
         self.raters = counts.nonzero()[:, 0]
         self.read, self.held_out = self._read(build_graph(validation, encoder, self.graph.tasks).to(self.device))
+        self.of_choices = bool((self.edges.stage >= 0).any())
         _, stage, size = torch.unique(self.edges.stage, return_inverse=True, return_counts=True)
         self.read_share = torch.where(self.edges.stage < 0, 1.0, LOSERS / size[stage]).clamp(max=1)  # [E]
         each = float(self.read_share.sum()) / max(len(self.raters), 1)
@@ -245,10 +247,12 @@ class Fit:
         total = config.epochs * config.steps_per_epoch
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(1 - step / total, 0.0))
         curve: list[Epoch] = []
+        judged: deque[float] = deque(maxlen=JUDGED)
         best, kept, waited = math.inf, copy.deepcopy(self.network.state_dict()), 0
         for number in range(1, config.epochs + 1):
             losses = [self._step(optimiser, schedule) for _ in range(config.steps_per_epoch)]
-            epoch = Epoch(number, config.epochs, float(np.mean(losses)), self._validate())
+            judged.append(self._validate())
+            epoch = Epoch(number, config.epochs, float(np.mean(losses)), float(np.mean(judged)))
             if not math.isfinite(epoch.train_loss + epoch.validation_loss):
                 raise NotEnoughData(
                     "Training diverged (a loss is not a number). Nothing was published; lower the learning rate."
@@ -302,7 +306,7 @@ class Fit:
         within = torch.arange(int(count.sum())) - torch.repeat_interleave(count.cumsum(0) - count, count)
         picked = (first[local] + within).to(self.device)
         local = local.to(self.device)
-        if not (self.edges.stage >= 0).any():
+        if not self.of_choices:
             return self.edges.where(picked)._replace(user=local), len(chosen)
         some = torch.rand(len(picked), device=self.device) < self.read_share[picked]
         return _weighed(self.edges.where(picked[some])._replace(user=local[some])), len(chosen)

@@ -12,7 +12,7 @@ PRESETS: Mapping[str, Mapping[str, int]] = {
     "Custom": {},
 }
 CUSTOM_LIMITS = {"epochs": (1, 2000), "patience": (1, 2000), "seed": (0, 2**31 - 1)}
-CUSTOM_DEFAULTS = {"epochs": 40, "patience": 10, "seed": 0}
+CUSTOM_DEFAULTS = {"epochs": 40, "patience": 20, "seed": 0}
 
 
 def settings_for(preset: str, custom: Mapping[str, Any] | None = None) -> dict[str, int]:

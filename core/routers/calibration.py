@@ -15,6 +15,7 @@ Knobs = TypeVar("Knobs")
 # would be infinite.
 PRIOR_PRECISION = 1.0
 LARGEST_SCALE = 50.0
+CONVERGED = 1e-5  # Newton's step: what is left after it is of the order of its square
 
 
 class Calibrated(NamedTuple):
@@ -41,7 +42,7 @@ def calibrate(
         # Never more than double or a tenth at once: far out the curve is flat and a full step would overshoot.
         proposed = float(np.clip(scale - gradient / curvature, scale / 10, 2 * scale + 0.1))
         step, scale = proposed - scale, min(proposed, LARGEST_SCALE)
-        if abs(step) < 1e-7:
+        if abs(step) < CONVERGED:
             break
     return Calibrated(scale, said.mean_loss(scale * margin))
 

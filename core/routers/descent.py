@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self, TypeVar
@@ -17,6 +18,8 @@ from core.errors import CorruptArtifact, NotEnoughData
 from core.routers.calibration import Calibrated, calibrate
 
 LEAST_GAIN = 1e-4  # of validation loss, to count as better
+# Held-out ratings are few and the loss on them jumps from epoch to epoch; the mean of three tells better where to stop.
+JUDGED = 3
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -55,7 +58,8 @@ class Columns(NamedTuple):
 def descend(
     network: nn.Module, loss: Callable[[], Tensor], validation_loss: Callable[[], float], plan: Descent
 ) -> float:
-    """Leave `network` at its epoch of least validation loss, in evaluation mode, and return that loss.
+    """Leave `network` at its epoch of least validation loss, in evaluation mode, and return that loss, which is the
+    mean over an epoch and those just before it (`JUDGED`).
 
     `loss()` is one step's loss in training mode, `validation_loss()` a measurement in evaluation mode without
     gradients. AdamW, LambdaLR to 0, gradient norm clipped at 1. Raises NotEnoughData when a loss is not finite.
@@ -65,6 +69,7 @@ def descend(
     )
     total = plan.epochs * plan.steps
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: max(1 - step / total, 0.0))
+    judged: deque[float] = deque(maxlen=JUDGED)
     best, kept, waited = math.inf, copy.deepcopy(network.state_dict()), 0
     for _ in range(plan.epochs):
         network.train()
@@ -77,7 +82,8 @@ def descend(
             schedule.step()
         network.eval()
         with torch.no_grad():
-            measured = validation_loss()
+            judged.append(validation_loss())
+        measured = float(np.mean(judged))
         if not math.isfinite(measured):
             raise NotEnoughData("Training diverged (a loss is not a number). Nothing was published; rate more pairs.")
         if measured < best - LEAST_GAIN:

@@ -67,11 +67,11 @@ class Factors:
         p = sigmoid(margin)
         own = self.weight * p * (1 - p)
         if not len(self.several):
-            return np.asarray((delta * own[:, None]).T @ delta)
+            return _gram(delta, own)
         side, p, _ = self._stages(margin)
         own[self.several] = p
         mean = np.add.reduceat(delta[self.several] * (side * p)[:, None], self.starts, axis=0)
-        return np.asarray((delta * own[:, None]).T @ delta - mean.T @ mean)
+        return np.asarray(_gram(delta, own) - mean.T @ mean)
 
     def _stages(self, margin: Floats) -> tuple[Floats, Floats, Floats]:
         """Of `several`: 1 where A was preferred and -1 for B, and the probability of what was not; the log-loss of each
@@ -83,3 +83,9 @@ class Factors:
         power = np.exp(beaten - largest[self.row])
         total = np.exp(-largest) + np.add.reduceat(power, self.starts)
         return side, power / total[self.row], largest + np.log(total)
+
+
+def _gram(delta: Floats, weight: Floats) -> Floats:
+    """[D, D]: delta' diag(weight) delta, as a matrix [N, D] times itself, which BLAS does in half the time."""
+    half = delta * np.sqrt(weight)[:, None]
+    return np.asarray(half.T @ half)

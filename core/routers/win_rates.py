@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Rows = NDArray[np.integer]
 
+LEAST_LOGIT = -700.0  # below, e^-x is no number any more
+
 
 class WinCounts(NamedTuple):
     """Wins and games [..., L] of L LLMs; a tie or both bad is half a win for either side."""
@@ -46,4 +48,4 @@ def logit(rate: Floats) -> Floats:
 
 def sigmoid(x: Floats) -> Floats:
     """1 / (1 + e^-x), without overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    return np.asarray(1 / (1 + np.exp(-np.maximum(x, LEAST_LOGIT))))
