@@ -48,4 +48,5 @@ def logit(rate: Floats) -> Floats:
 
 def sigmoid(x: Floats) -> Floats:
     """1 / (1 + e^-x), without overflow."""
-    return np.asarray(1 / (1 + np.exp(-np.maximum(x, LEAST_LOGIT))))
+    rate: Floats = 1 / (1 + np.exp(-np.maximum(x, LEAST_LOGIT)))
+    return rate
