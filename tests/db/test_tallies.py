@@ -197,13 +197,15 @@ def crowd(database: Database, ratings: int, llms: int = 20, queries: int = 1000,
 
 
 @pytest.mark.slow
-def test_200_000_ratings_are_ranked_in_under_three_seconds(tmp_path) -> None:
-    database = Database.open(f"sqlite:///{tmp_path / 'crowd.db'}")
-    crowd(database, 200_000)
-    started = time.process_time()  # of this process: a busy machine is not slow code
-    found = leaderboard(choose(tally(database))[0])
-    seconds = time.process_time() - started
-    database.dispose()
-    assert isinstance(found, Leaderboard) and found.ratings == 200_000
-    assert found.standings[0].llm.llm_id < "llm-05" and found.standings[-1].llm.llm_id > "llm-14"
-    assert seconds < 3, seconds
+def test_ranking_four_times_the_ratings_takes_no_more_than_about_four_times_as_long(tmp_path) -> None:
+    seconds = []
+    for ratings in (50_000, 200_000):
+        database = Database.open(f"sqlite:///{tmp_path / f'{ratings}.db'}")
+        crowd(database, ratings)
+        started = time.process_time()  # of this process: a busy machine is not slow code
+        found = leaderboard(choose(tally(database))[0])
+        seconds.append(time.process_time() - started)
+        database.dispose()
+        assert isinstance(found, Leaderboard) and found.ratings == ratings
+        assert found.standings[0].llm.llm_id < "llm-05" and found.standings[-1].llm.llm_id > "llm-14"
+    assert seconds[1] < 8 * seconds[0], seconds
