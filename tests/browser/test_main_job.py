@@ -2,12 +2,14 @@
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from core.settings import Settings
 from db.demo import LLMS
 
 if TYPE_CHECKING:
@@ -128,15 +130,17 @@ def test_a_held_key_a_reload_and_a_second_tab_rate_a_pair_once(
 
     page.wait_for_timeout(900)
     page.bring_to_front()
+    began = time.monotonic()
     for _ in range(12):  # as a held key repeats
         page.keyboard.down("1")
         page.wait_for_timeout(30)
     page.keyboard.up("1")
+    held = time.monotonic() - began  # under half a second, and several where the machine is busy
     page.get_by_text(re.compile("Too quick|Already saved|Saved")).first.wait_for()
     page.wait_for_timeout(500)
     stored = ratings_of(tmp_path / "app.db", "Ada")
     assert len(stored) == len({assignment for _, assignment in stored})
-    assert 1 <= len(stored) <= 2
+    assert 1 <= len(stored) <= 2 + held // Settings.model_fields["minimum_dwell"].default  # each was shown for so long
 
     second.bring_to_front()
     second.keyboard.press("2")  # it still shows the pair that the first tab rated
