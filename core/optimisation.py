@@ -22,7 +22,7 @@ from core.graph import RoutingGraph, build_graph
 from core.luce import Said
 from core.network import NetworkShape, Nodes, PosteriorGAT, Ratings, ratings_of
 from core.responses import expected_traits
-from core.routers.descent import JUDGED, at_best_scale, check_both_parts
+from core.routers.descent import JUDGED, LEAST_GAIN, at_best_scale, check_both_parts
 
 # With more people than these, a validation reads so many of them, evenly spread: who is read costs time, and what makes
 # one validation differ from the next is which queries were held out, not which people.
@@ -204,7 +204,7 @@ class Fit:
         self.start = torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)])  # CSR over users
         self.raters = counts.nonzero()[:, 0]
         self.read, self.held_out = self._read(build_graph(validation, encoder, self.graph.tasks).to(self.device))
-        self.of_choices = bool((self.edges.stage >= 0).any())
+        self.any_stages = bool((self.edges.stage >= 0).any())
         _, stage, size = torch.unique(self.edges.stage, return_inverse=True, return_counts=True)
         self.read_share = torch.where(self.edges.stage < 0, 1.0, LOSERS / size[stage]).clamp(max=1)  # [E]
         each = float(self.read_share.sum()) / max(len(self.raters), 1)
@@ -260,7 +260,7 @@ class Fit:
             curve.append(epoch)
             if on_epoch:
                 on_epoch(epoch)
-            if epoch.validation_loss < best - 1e-4:
+            if epoch.validation_loss < best - LEAST_GAIN:
                 best, kept, waited = epoch.validation_loss, copy.deepcopy(self.network.state_dict()), 0
             elif (waited := waited + 1) >= config.patience:
                 break
@@ -306,7 +306,7 @@ class Fit:
         within = torch.arange(int(count.sum())) - torch.repeat_interleave(count.cumsum(0) - count, count)
         picked = (first[local] + within).to(self.device)
         local = local.to(self.device)
-        if not self.of_choices:
+        if not self.any_stages:
             return self.edges.where(picked)._replace(user=local), len(chosen)
         some = torch.rand(len(picked), device=self.device) < self.read_share[picked]
         return _weighed(self.edges.where(picked[some])._replace(user=local[some])), len(chosen)
