@@ -14,7 +14,9 @@ leaning towards those of a like description; for M and the clusters none on the 
 that the others have there.
 
 The covariance of the place stays with the network: what few comparisons leave open counts in draws and intervals, and
-so in which pair is worth asking next.
+so in which pair is worth asking next. It counts in the choice too: the chance that the newcomer is preferred to all
+others is the mean over where its place may be (`with_open_places`), not that at its most probable place, where a
+newcomer of whom little is known hardly leaves the mean of the others and is hardly ever chosen.
 """
 
 from dataclasses import replace
@@ -22,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
@@ -42,6 +45,7 @@ ISOTROPIC = 0.05  # share of the others' mean variance that every direction has,
 # Variances of what is the newcomer's own, as multiples of what is the others' on the mean: for a taste or a query
 # alone, and for the two together, where the others have it through the gates that were learned for them.
 OWN, CROSSED = 1.0, 4.0
+QUADRATURE = 31  # points of Gauss and Hermite: a chance is within .0003 up to a standard deviation of 4, .01 up to 8
 CLUSTERS = 32  # of queries, at most; each has as much variance as the others' base scores have over queries
 
 
@@ -84,6 +88,29 @@ def welcomed(
         vector = torch.from_numpy(llm_vectors([llm], encoder))
         place, root = _mode(regression, *_prior(network, nodes, torch.cat([graph.data["llm"].x, vector])))
         return _widened(network, vector[0], torch.from_numpy(place), torch.from_numpy(root), traits)
+
+
+def with_open_places(network: PosteriorGAT, scores: Tensor, w: Tensor, z: Tensor, cluster: Tensor) -> Tensor:
+    """Scores [E, L] of people of weights w [E, D] for queries of states z [E, H] in clusters [E, K], with those of
+    newcomers such that a softmax gives each the chance it has on the mean over where its place may be.
+
+    With x its score less the log-sum-exp of the others', that chance is E[sigma(x + sd e)] for a standard normal e: the
+    mean under a Gaussian posterior that Spiegelhalter and Lauritzen (1990) and MacKay (1992) take, here by quadrature.
+    What the others share among themselves stays as it is. With several newcomers each is read beside the others' modes.
+    """
+    scores = scores.double()
+    with torch.no_grad():
+        sd = torch.einsum("ep,kpr->ekr", network.worth(z, cluster, w), network.root).norm(dim=-1).double()
+    points, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)
+    point, share = (torch.from_numpy(x).to(scores.device) for x in (points, np.log(weights / weights.sum())))
+    found = scores.clone()
+    for k in range(sd.shape[1]):
+        column = scores.shape[1] - sd.shape[1] + k
+        others = torch.cat([scores[:, :column], scores[:, column + 1 :]], 1).logsumexp(1)
+        ahead = (scores[:, column] - others)[:, None] + sd[:, k, None] * point  # [E, points]
+        chosen, passed = (torch.logsumexp(F.logsigmoid(sign * ahead) + share, 1) for sign in (1, -1))
+        found[:, column] = others + chosen - passed
+    return found
 
 
 def _clustering(network: PosteriorGAT, asked: Tensor) -> PosteriorGAT:

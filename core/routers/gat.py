@@ -22,7 +22,7 @@ from core.encoders import TextEncoder
 from core.errors import CorruptArtifact, InvalidInput
 from core.graph import build_graph, llm_vectors, query_vectors, task_rows
 from core.network import NetworkShape, Nodes, Posterior, PosteriorGAT, ratings_of
-from core.newcomers import welcomed
+from core.newcomers import welcomed, with_open_places
 from core.optimisation import Epoch, FitReport, TrainConfig, fit_network
 from core.routers.base import Probabilities, States, softmax
 from core.routers.remembered import remembered, remembered_queries
@@ -69,9 +69,15 @@ class GatRouter:
     def predict_proba(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None = None
     ) -> Probabilities:
-        """See `Router`. The Laplace mode of the user's weights decides."""
-        posterior, phi, base, *_ = self._inference(user, queries, history)
-        return softmax(base + phi @ posterior.w[0].cpu().numpy())
+        """See `Router`. The Laplace mode of the user's weights decides; where LLMs that joined later have their place
+        is averaged over.
+        """
+        posterior, phi, base, z, cluster = self._inference(user, queries, history)
+        scores = base + phi @ posterior.w[0].cpu().numpy()
+        if self.network.shape.newcomers:
+            at, *of_query = (torch.from_numpy(part).to(self.network.mu.device) for part in (scores, z, cluster))
+            scores = with_open_places(self.network, at, posterior.w.expand(len(z), -1), *of_query).cpu().numpy()
+        return softmax(scores)
 
     def predict_draws(
         self,
@@ -118,8 +124,12 @@ class GatRouter:
             users=tuple(UserId(str(i)) for i in range(n)),
             user=np.repeat(np.arange(n, dtype=np.int32), max(n - 1, 0)),
         )
-        posterior, phi, base = self._features(copies, [query])
-        return softmax((base[0] + posterior.w @ phi[0].T).cpu().numpy())
+        posterior, phi, base, asked = self._features(copies, [query])
+        scores = base[0] + posterior.w @ phi[0].T  # [N, L]
+        if self.network.shape.newcomers:
+            z, cluster = (part.expand(n, -1) for part in (asked.z, asked.cluster))
+            scores = with_open_places(self.network, scores, posterior.w, z, cluster)
+        return softmax(scores.cpu().numpy())
 
     def _inference(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None
@@ -146,14 +156,14 @@ class GatRouter:
             phi, base = self.network.features(nodes)
         return phi.cpu().numpy(), base.cpu().numpy(), nodes.z.cpu().numpy(), nodes.cluster.cpu().numpy()
 
-    def _features(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Tensor, Tensor]:
-        """Posterior of the users in `own`, phi [Q, L, D] and s0 [Q, L] of the asked queries."""
+    def _features(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Tensor, Tensor, Nodes]:
+        """Posterior of the users in `own`, phi [Q, L, D], s0 [Q, L] and the states of the asked queries."""
         posterior, nodes = self._posterior(own, asked)
         with torch.no_grad():
             new = slice(len(own.queries), None)
             asked_of = nodes._replace(z=nodes.z[new], traits=nodes.traits[new], cluster=nodes.cluster[new])
             phi, base = self.network.features(asked_of)
-        return posterior, phi, base
+        return posterior, phi, base, asked_of
 
     def _posterior(self, own: PreferenceDataset, asked: Sequence[Query]) -> tuple[Posterior, Nodes]:
         """Posterior of the users in `own`, and node states of own's queries followed by the asked ones."""
@@ -174,12 +184,19 @@ class GatRouter:
 
     def predict_everyone(self, queries: Sequence[Query], history: PreferenceDataset) -> Probabilities:
         """See `Batched`."""
-        parts = [self._features(some, queries) for some in self._in_batches(history)]
-        none = np.zeros((0, len(queries), len(self.known_llms)))
-        return np.concatenate([
-            none,
-            *(softmax((base + torch.einsum("qld,ud->uql", phi, w.w)).cpu().numpy()) for w, phi, base in parts),
-        ])  # fmt: skip
+        found = [np.zeros((0, len(queries), len(self.known_llms)))]
+        for some in self._in_batches(history):
+            posterior, phi, base, asked = self._features(some, queries)
+            scores = base + torch.einsum("qld,ud->uql", phi, posterior.w)
+            if self.network.shape.newcomers:
+                each = (w.expand(len(queries), -1) for w in posterior.w)
+                parts = (
+                    with_open_places(self.network, s, w, asked.z, asked.cluster)
+                    for s, w in zip(scores, each, strict=True)
+                )
+                scores = torch.stack(list(parts))
+            found.append(softmax(scores.cpu().numpy()))
+        return np.concatenate(found)
 
     def pair_margins(self, asked: PreferenceDataset, history: PreferenceDataset) -> NDArray[np.float64]:
         """[N]: score of LLM a minus score of LLM b for each of `asked`, ratings between `llms` by the users of
@@ -188,7 +205,7 @@ class GatRouter:
         rated, query = np.unique(asked.query, return_inverse=True)
         queries, margin, first = [asked.queries[i] for i in rated], np.empty(len(asked)), 0
         for some in self._in_batches(history.where(np.isin(history.user, asked.user))):
-            posterior, phi_of, base_of = self._features(some, queries)
+            posterior, phi_of, base_of, _ = self._features(some, queries)
             w, phi, base = posterior.w.cpu().numpy(), phi_of.cpu().numpy(), base_of.cpu().numpy()
             theirs = np.flatnonzero((asked.user >= first) & (asked.user < first + len(some.users)))
             q, a, b = query[theirs], asked.llm_a[theirs], asked.llm_b[theirs]
@@ -200,7 +217,7 @@ class GatRouter:
     def states(self, queries: Sequence[Query], history: PreferenceDataset) -> States:
         """See `Embeds`. People are the modes of their weights beside the weights of a stranger."""
         stranger = PreferenceDataset.from_comparisons([], [], self.known_llms, [UserId("a stranger")])
-        posterior, phi, base = self._features(stranger, queries)
+        posterior, phi, base, _ = self._features(stranger, queries)
         w, phi_of = posterior.w[0], phi.double().cpu().numpy()  # [D], [Q, L, D]
         centred = phi_of - phi_of.mean(1, keepdims=True)
         average = softmax((base + phi @ w).cpu().numpy())  # [Q, L]

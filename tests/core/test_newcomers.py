@@ -1,11 +1,15 @@
 """An LLM that joins after training, in a world whose truth is known."""
 
+import copy
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
+from scipy.special import expit
+from scipy.stats import norm
 
 from core import newcomers
 from core.dataset import PreferenceDataset
@@ -13,7 +17,7 @@ from core.domain import LLM, LLMId, Outcome, UserId
 from core.errors import InvalidInput
 from core.information import Pairs, worth_asking
 from core.network import PosteriorGAT
-from core.newcomers import _clustering, _widened
+from core.newcomers import _clustering, _widened, with_open_places
 from core.optimisation import TrainConfig
 from core.routers.gat import GatRouter
 from tests.core.test_gat import LONG, SHORT, STRANGER, UNSEEN
@@ -142,6 +146,66 @@ def test_a_newcomers_score_is_linear_in_its_place() -> None:
         told = base[:, -1] + (phi[:, -1] * w).sum(-1)
         worth = network.worth(z, network.cluster(asked), w)
         torch.testing.assert_close(told, worth @ place.float(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_newcomers_chance_is_the_mean_over_where_its_place_may_be() -> None:
+    """Against draws of the place, the person's weights held: what the choice is made by, and what draws show."""
+    router, _, without = three()
+    joined = router.with_llm(NEWCOMER, without)
+    own = joined.own_ratings(LONG, without)
+    network, random = joined.network, torch.Generator().manual_seed(0)
+    posterior, phi, base, asked = joined._features(own, UNSEEN)
+    modal = base + phi @ posterior.w[0]  # [Q, L]
+    with torch.no_grad():
+        worth = network.worth(asked.z, asked.cluster, posterior.w.expand(len(UNSEEN), -1))
+        open_places = worth @ network.root[0] @ torch.randn(network.root.shape[1], 20_000, generator=random)
+    scores = torch.cat([modal[:, :3, None].expand(-1, -1, 20_000), modal[:, 3:, None] + open_places[:, None]], 1)
+    drawn = torch.softmax(scores.double(), 1).mean(-1)
+    told = joined.predict_proba(LONG, UNSEEN, own)
+    np.testing.assert_allclose(told, drawn, atol=0.01)
+    assert np.abs(told - torch.softmax(modal.double(), 1).numpy()).max() > 0.01  # it is another choice than the mode's
+
+
+def test_a_newcomers_chance_is_that_of_the_logistic_normal_integral() -> None:
+    """Against `scipy`'s adaptive quadrature: one newcomer beside another LLM whose score is 0."""
+    network = copy.deepcopy(three()[0].with_llm(NEWCOMER, three()[2]).network)
+    z, w = torch.zeros(1, network.shape.hidden), torch.zeros(1, len(network.mu))
+    cluster = network.cluster(torch.zeros(1, HashEncoder.dim))
+    unit = float((network.worth(z, cluster, w) @ network.root[0]).detach().norm())
+    for sd in (0.5, 1.0, 4.0):
+        network.root.mul_(sd / unit)
+        unit = sd
+        for score in (-6.0, -1.0, 0.0, 3.0):
+            scores = torch.tensor([[0.0, -1e9, -1e9, score]])
+            told = torch.softmax(with_open_places(network, scores, w, z, cluster), 1)[0, 3]
+            exact = quad(lambda e, sd=sd, score=score: expit(score + sd * e) * norm.pdf(e), -9, 9)[0]
+            assert float(told) == pytest.approx(exact, abs=3e-4)
+
+
+def test_a_newcomer_of_whom_nothing_is_left_open_is_chosen_by_its_score() -> None:
+    joined = _welcomed(three()[1])
+    certain = copy.deepcopy(joined.network)
+    certain.root.zero_()
+    scores, w = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(1)), torch.randn(5, len(certain.mu))
+    z, cluster = torch.randn(5, certain.shape.hidden), certain.cluster(torch.randn(5, HashEncoder.dim))
+    for extreme in (1.0, 1e4):
+        found = with_open_places(certain, extreme * scores[0], w, z, cluster)
+        torch.testing.assert_close(found, extreme * scores[0].double(), atol=1e-6, rtol=1e-6)
+    assert with_open_places(joined.network, 1e4 * scores[1], 100 * w, z, cluster).isfinite().all()
+
+
+def test_one_person_and_everyone_and_a_rating_less_are_told_the_same_of_newcomers() -> None:
+    router, world, without = three()
+    five = router.with_llm(LLMS[1], world).with_llm(NEWCOMER, replace(world, llms=(*world.llms, NEWCOMER)))
+    few = without.where(np.isin(without.user, (0, 1)) & (without.place_within_user < 3))
+    together = five.predict_everyone(UNSEEN, few)
+    for row, user in enumerate(few.users[:2]):
+        own = few.of_user(user)
+        np.testing.assert_allclose(together[row], five.predict_proba(user, UNSEEN, own), atol=1e-5)
+        left_out = five.leave_one_out(user, UNSEEN[0], own)
+        for i in range(len(own)):
+            less = own.where(np.arange(len(own)) != i)
+            np.testing.assert_allclose(left_out[i], five.predict_proba(user, UNSEEN[:1], less)[0], atol=1e-5)
 
 
 def test_what_is_not_known_of_a_newcomer_shows_in_draws_until_it_was_compared() -> None:
