@@ -45,7 +45,10 @@ ISOTROPIC = 0.05  # share of the others' mean variance that every direction has,
 # Variances of what is the newcomer's own, as multiples of what is the others' on the mean: for a taste or a query
 # alone, and for the two together, where the others have it through the gates that were learned for them.
 OWN, CROSSED = 1.0, 4.0
-QUADRATURE = 31  # points of Gauss and Hermite: a chance is within .0003 up to a standard deviation of 4, .01 up to 8
+# Gauss and Hermite's points for a standard normal, and the logarithms of their shares: with 31 of them a chance is
+# within .0003 where the score's standard deviation is at most 4, and within .01 up to 8.
+POINTS, WEIGHTS = (torch.from_numpy(x) for x in np.polynomial.hermite_e.hermegauss(31))
+LOG_SHARES = (WEIGHTS / WEIGHTS.sum()).log()
 CLUSTERS = 32  # of queries, at most; each has as much variance as the others' base scores have over queries
 
 
@@ -101,8 +104,7 @@ def with_open_places(network: PosteriorGAT, scores: Tensor, w: Tensor, z: Tensor
     scores = scores.double()
     with torch.no_grad():
         sd = torch.einsum("ep,kpr->ekr", network.worth(z, cluster, w), network.root).norm(dim=-1).double()
-    points, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)
-    point, share = (torch.from_numpy(x).to(scores.device) for x in (points, np.log(weights / weights.sum())))
+    point, share = POINTS.to(scores.device), LOG_SHARES.to(scores.device)
     found = scores.clone()
     for k in range(sd.shape[1]):
         column = scores.shape[1] - sd.shape[1] + k
