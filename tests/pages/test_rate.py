@@ -183,7 +183,7 @@ def test_guidelines_open_and_close_and_are_those_of_the_campaign(open_page: Open
     app.run()
     assert "Judge the *rhymes* only." in words(app)
     button(app, "Guidelines").click().run()
-    assert "rhymes" not in words(app)
+    assert "Judge the *rhymes* only." not in words(app)  # the drawn pair may speak of rhymes
 
 
 @pytest.mark.parametrize("view", ["Raw text", "Show differences", "Expand both"])
