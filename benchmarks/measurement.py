@@ -3,6 +3,7 @@
 The truth never enters that process.
 """
 
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -66,6 +67,8 @@ def measure_here(cell: Cell) -> Measured:
     world = load_world(cell.folder, cell.users, cell.ratings, cell.losers)
     memory = PeakMemory()
     kind = router_class(cell.router)  # brings the libraries: counted as memory, not as CPU
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # as the app trains and serves: a second thread doubles the CPU for little
     started = time.process_time()
     router = kind.fit(world.train, world.validation, world.encoder, seed=cell.seed)
     fitted = time.process_time()
