@@ -3,7 +3,7 @@
 The truth never enters that process.
 """
 
-import sys
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -54,7 +54,11 @@ class Measured:
 
 
 def measure(cell: Cell) -> Measured:
-    """Run a cell in a fresh process. Raises what the router raises, NotEnoughData where the process died (memory)."""
+    """Run a cell in a fresh process, by one thread as the app trains, unless OMP_NUM_THREADS says otherwise.
+
+    Raises what the router raises, NotEnoughData where the process died (memory).
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read where the fresh process loads its libraries
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
             return pool.submit(measure_here, cell).result()
@@ -67,8 +71,6 @@ def measure_here(cell: Cell) -> Measured:
     world = load_world(cell.folder, cell.users, cell.ratings, cell.losers)
     memory = PeakMemory()
     kind = router_class(cell.router)  # brings the libraries: counted as memory, not as CPU
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)  # as the app trains and serves: a second thread doubles the CPU for little
     started = time.process_time()
     router = kind.fit(world.train, world.validation, world.encoder, seed=cell.seed)
     fitted = time.process_time()

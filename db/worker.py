@@ -133,5 +133,7 @@ def spawn_worker(settings: Settings) -> subprocess.Popen[bytes]:
         return subprocess.Popen(  # noqa: S603 - our own program, no outside argument
             [sys.executable, str(ROOT / "cli.py"), "worker", "--once"],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=ROOT,
-            env={**os.environ, "DATABASE_URL": settings.database_url},
+            # One thread for its products of small matrices: more of them mostly wait for each other, and take the
+            # processor from the raters.
+            env={"OMP_NUM_THREADS": "1", **os.environ, "DATABASE_URL": settings.database_url},
         )  # fmt: skip
