@@ -30,7 +30,7 @@ from db.routers import RouterRegistry
 from db.runs import TrainingRuns
 from db.serving import Serving
 from db.trainings import wish
-from db.worker import Worker
+from db.worker import Worker, spawn_worker
 from tests.planted import HashEncoder
 
 SHORT = {"epochs": 3, "steps_per_epoch": 2, "device": "cpu"}
@@ -259,3 +259,16 @@ def test_a_killed_worker_leaves_the_run_interrupted_and_the_next_one_succeeds(tm
     ended = worker(database).run_once()
     assert ended is not None and ended.status == RunStatus.DONE
     database.dispose()
+
+
+@pytest.mark.parametrize("wanted", [None, "4"])
+def test_a_worker_has_one_thread_for_its_products_unless_the_operator_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None
+) -> None:
+    started: list[dict[str, str]] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, env, **__: started.append(env))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if wanted:
+        monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    spawn_worker(Settings(_env_file=None))  # type: ignore[call-arg]
+    assert started[0]["OMP_NUM_THREADS"] == (wanted or "1")
