@@ -72,12 +72,17 @@ class GatRouter:
         """See `Router`. The Laplace mode of the user's weights decides; where LLMs that joined later have their place
         is averaged over.
         """
-        posterior, phi, base, z, cluster = self._inference(user, queries, history)
-        scores = base + phi @ posterior.w[0].cpu().numpy()
+        posterior, *features = self._inference(user, queries, history)
+        phi, base, z, cluster = (torch.from_numpy(part).to(self.network.mu.device) for part in features)
+        return self._chances(base + phi @ posterior.w[0], posterior.w.expand(len(z), -1), z, cluster)
+
+    def _chances(self, scores: Tensor, w: Tensor, z: Tensor, cluster: Tensor) -> Probabilities:
+        """[E, L]: the softmax of scores [E, L] of people of weights w [E, D] for queries of states z [E, H] in clusters
+        [E, K], with LLMs that joined later on the mean over where they may lie.
+        """
         if self.network.shape.newcomers:
-            at, *of_query = (torch.from_numpy(part).to(self.network.mu.device) for part in (scores, z, cluster))
-            scores = with_open_places(self.network, at, posterior.w.expand(len(z), -1), *of_query).cpu().numpy()
-        return softmax(scores)
+            scores = with_open_places(self.network, scores, w, z, cluster)
+        return softmax(scores.cpu().numpy())
 
     def predict_draws(
         self,
@@ -125,11 +130,8 @@ class GatRouter:
             user=np.repeat(np.arange(n, dtype=np.int32), max(n - 1, 0)),
         )
         posterior, phi, base, asked = self._features(copies, [query])
-        scores = base[0] + posterior.w @ phi[0].T  # [N, L]
-        if self.network.shape.newcomers:
-            z, cluster = (part.expand(n, -1) for part in (asked.z, asked.cluster))
-            scores = with_open_places(self.network, scores, posterior.w, z, cluster)
-        return softmax(scores.cpu().numpy())
+        z, cluster = asked.z.expand(n, -1), asked.cluster.expand(n, -1)
+        return self._chances(base[0] + posterior.w @ phi[0].T, posterior.w, z, cluster)
 
     def _inference(
         self, user: UserId, queries: Sequence[Query], history: PreferenceDataset | None
@@ -188,14 +190,11 @@ class GatRouter:
         for some in self._in_batches(history):
             posterior, phi, base, asked = self._features(some, queries)
             scores = base + torch.einsum("qld,ud->uql", phi, posterior.w)
-            if self.network.shape.newcomers:
-                each = (w.expand(len(queries), -1) for w in posterior.w)
-                parts = (
-                    with_open_places(self.network, s, w, asked.z, asked.cluster)
-                    for s, w in zip(scores, each, strict=True)
-                )
-                scores = torch.stack(list(parts))
-            found.append(softmax(scores.cpu().numpy()))
+            # One person at a time: all of them with all queries at once would take gigabytes where an LLM joined.
+            found += [
+                self._chances(score, w.expand(len(queries), -1), asked.z, asked.cluster)[None]
+                for score, w in zip(scores, posterior.w, strict=True)
+            ]
         return np.concatenate(found)
 
     def pair_margins(self, asked: PreferenceDataset, history: PreferenceDataset) -> NDArray[np.float64]:
