@@ -72,9 +72,14 @@ class GatRouter:
         """See `Router`. The Laplace mode of the user's weights decides; where LLMs that joined later have their place
         is averaged over.
         """
-        posterior, *features = self._inference(user, queries, history)
-        phi, base, z, cluster = (torch.from_numpy(part).to(self.network.mu.device) for part in features)
-        return self._chances(base + phi @ posterior.w[0], posterior.w.expand(len(z), -1), z, cluster)
+        posterior, phi, base, z, cluster = self._inference(user, queries, history)
+        scores = base + phi @ posterior.w[0].cpu().numpy()
+        if not self.network.shape.newcomers:  # without tensors, which would double what a decision takes here
+            return softmax(scores)
+        parts = (torch.from_numpy(part).to(self.network.mu.device) for part in (z, cluster))
+        return self._chances(
+            torch.from_numpy(scores).to(self.network.mu.device), posterior.w.expand(len(z), -1), *parts
+        )
 
     def _chances(self, scores: Tensor, w: Tensor, z: Tensor, cluster: Tensor) -> Probabilities:
         """[E, L]: the softmax of scores [E, L] of people of weights w [E, D] for queries of states z [E, H] in clusters
